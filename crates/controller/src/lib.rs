@@ -1,0 +1,1 @@
+//! The controller's decisions: a command and the image in, metadata records out.

@@ -1,0 +1,1 @@
+//! Group coordination: requests in, records and answers out.

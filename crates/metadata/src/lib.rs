@@ -1,0 +1,1 @@
+//! Cluster metadata: the image that a replay of metadata records yields.

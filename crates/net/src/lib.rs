@@ -1,0 +1,1 @@
+//! Listeners, connections, frames and limits; the client that tools use.

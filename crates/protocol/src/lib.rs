@@ -1,0 +1,1 @@
+//! Words of the wire: ids, error codes, frames and the messages generated from Kafka's schemas.

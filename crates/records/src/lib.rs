@@ -1,0 +1,1 @@
+//! Record batches where they lie: views, validation, compression, building, control records.

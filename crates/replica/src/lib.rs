@@ -1,0 +1,1 @@
+//! One partition's role: in-sync replicas, epochs, high watermark, acknowledgements.
