@@ -1,1 +1,15 @@
-//! Record batches where they lie: views, validation, compression, building, control records.
+//! Record batches where they lie: views over bytes, validation, compression, building, control records.
+//!
+//! Invariant: no function here does I/O, reads a clock, or trusts a length; whatever the bytes say, the answer is a
+//! value or an error, and memory grows only with what really arrived (or with a named limit).
+//! Called by the log (append, recovery, reads), the coordinators, the controller and the client.
+
+mod batch;
+mod header_patch;
+
+pub use batch::{
+    BatchError, BatchHeader, Batches, Codec, HEADER_LEN, LOG_OVERHEAD, MAGIC,
+    NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP,
+    RawBatch, TimestampType, batches, decrement_sequence, increment_sequence,
+};
+pub use header_patch::HeaderPatch;
