@@ -5,11 +5,22 @@
 //! Called by the log (append, recovery, reads), the coordinators, the controller and the client.
 
 mod batch;
+mod builder;
+mod compress;
+mod decompress;
 mod header_patch;
+mod record;
+mod wire;
 
 pub use batch::{
     BatchError, BatchHeader, Batches, Codec, HEADER_LEN, LOG_OVERHEAD, MAGIC,
     NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP,
     RawBatch, TimestampType, batches, decrement_sequence, increment_sequence,
 };
+pub use builder::{BatchBuilder, BuildError, Producer, empty_batch};
+pub use compress::Compression;
+pub use decompress::{DecompressError, MAX_DECOMPRESSED_BYTES, Reason};
 pub use header_patch::HeaderPatch;
+pub use record::{
+    HeaderViews, Record, RecordError, RecordHeader, RecordIter, RecordView, RecordViews,
+};

@@ -1,0 +1,211 @@
+//! Decompression of a batch's records, chunk by chunk, under a limit.
+//!
+//! Invariant: memory grows with what was really decompressed, never with a length that the input claims; output beyond
+//! the limit is an error. The zstd window is the library's, reserved but untouched until output fills it.
+//! Called by validation, which walks the chunks without keeping them, and by record iteration, which gathers them.
+
+mod lz4;
+mod snappy;
+
+use std::io::{self, Read};
+
+use flate2::bufread::MultiGzDecoder;
+use zstd::zstd_safe::DParameter;
+
+use self::lz4::Lz4Frame;
+use self::snappy::SnappyBlocks;
+pub(crate) use self::snappy::{XERIAL_MAGIC, XERIAL_VERSION};
+use crate::batch::Codec;
+
+/// Default for how far one batch may decompress. A batch that clients send is a few MiB at most by
+/// `message.max.bytes`; what expands further is a bomb, and would burden each consumer just the same.
+pub const MAX_DECOMPRESSED_BYTES: usize = 256 << 20;
+
+/// Bytes decompressed at a time where the codec has no blocks of its own.
+const CHUNK_BYTES: usize = 32 << 10;
+/// The largest zstd window that is accepted: what level 22 of the reference library asks for, and its own default.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+/// Why compressed records could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecompressError {
+    #[error("{} data is corrupt: {reason}", codec.name())]
+    Corrupt { codec: Codec, reason: Reason },
+    #[error("records decompress to more than {limit} bytes")]
+    TooLarge { limit: usize },
+}
+
+/// What is wrong with compressed data.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    #[error("it ends too early")]
+    Truncated,
+    #[error("invalid frame header")]
+    FrameHeader,
+    #[error("unsupported framing version")]
+    Version,
+    #[error("checksum mismatch")]
+    Checksum,
+    #[error("invalid block")]
+    Block,
+    #[error("{0}")]
+    Stream(String),
+}
+
+/// A pull decoder: [`chunk`](Decompressor::chunk) shows what is decompressed and not yet consumed.
+pub(crate) struct Decompressor<'a> {
+    decoder: Decoder<'a>,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Bytes consumed before the current chunk.
+    consumed_before: u64,
+    /// Bytes that may still be produced.
+    allowance: usize,
+    limit: usize,
+}
+
+enum Decoder<'a> {
+    /// The input itself, handed out once.
+    None(&'a [u8]),
+    Gzip(Box<MultiGzDecoder<&'a [u8]>>),
+    Snappy(SnappyBlocks<'a>),
+    Lz4(Lz4Frame<'a>),
+    Zstd(zstd::stream::read::Decoder<'static, &'a [u8]>),
+}
+
+impl<'a> Decompressor<'a> {
+    pub(crate) fn new(
+        codec: Codec,
+        input: &'a [u8],
+        limit: usize,
+    ) -> Result<Decompressor<'a>, DecompressError> {
+        let decoder = match codec {
+            Codec::None => Decoder::None(input),
+            Codec::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(input))),
+            Codec::Snappy => Decoder::Snappy(SnappyBlocks::new(input)?),
+            Codec::Lz4 => Decoder::Lz4(Lz4Frame::new(input)?),
+            Codec::Zstd => {
+                Decoder::Zstd(zstd_decoder(input).map_err(|error| stream_error(codec, &error))?)
+            }
+        };
+        Ok(Decompressor {
+            decoder,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            consumed_before: 0,
+            allowance: limit,
+            limit,
+        })
+    }
+
+    /// Bytes that were decompressed and not consumed; empty only at the end of the stream.
+    #[inline]
+    pub(crate) fn chunk(&mut self) -> Result<&[u8], DecompressError> {
+        if self.start == self.end {
+            self.refill()?;
+        }
+        Ok(&self.buffer[self.start..self.end])
+    }
+
+    /// Takes `count` bytes off the current chunk, which must have them.
+    #[inline]
+    pub(crate) fn consume(&mut self, count: usize) {
+        debug_assert!(count <= self.end - self.start);
+        self.start += count;
+    }
+
+    pub(crate) fn consumed(&self) -> u64 {
+        self.consumed_before + self.start as u64
+    }
+
+    /// Decompresses everything that is left.
+    pub(crate) fn gather(mut self) -> Result<Vec<u8>, DecompressError> {
+        let mut all = Vec::new();
+        loop {
+            let chunk = self.chunk()?;
+            if chunk.is_empty() {
+                return Ok(all);
+            }
+            all.extend_from_slice(chunk);
+            self.start = self.end;
+        }
+    }
+
+    #[cold]
+    fn refill(&mut self) -> Result<(), DecompressError> {
+        self.consumed_before += self.start as u64;
+        self.start = 0;
+        self.end = 0;
+        let buffer = &mut self.buffer;
+        self.end = match &mut self.decoder {
+            Decoder::None(input) => {
+                buffer.clear();
+                buffer.extend_from_slice(input);
+                std::mem::take(input).len()
+            }
+            Decoder::Gzip(gzip) => read_chunk(gzip, buffer, Codec::Gzip)?,
+            Decoder::Snappy(blocks) => blocks.next_block(buffer)?,
+            Decoder::Lz4(frame) => frame.next_block(buffer)?,
+            Decoder::Zstd(zstd) => read_chunk(zstd, buffer, Codec::Zstd)?,
+        };
+        self.allowance = self
+            .allowance
+            .checked_sub(self.end)
+            .ok_or(DecompressError::TooLarge { limit: self.limit })?;
+        Ok(())
+    }
+}
+
+fn zstd_decoder(input: &[u8]) -> io::Result<zstd::stream::read::Decoder<'static, &[u8]>> {
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
+    decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))?;
+    Ok(decoder)
+}
+
+fn read_chunk(
+    reader: &mut impl Read,
+    buffer: &mut Vec<u8>,
+    codec: Codec,
+) -> Result<usize, DecompressError> {
+    buffer.resize(CHUNK_BYTES, 0);
+    let mut end = 0;
+    // Full chunks keep the walker's fast path long; a codec may return less at its block boundaries.
+    while end < buffer.len() {
+        match reader
+            .read(&mut buffer[end..])
+            .map_err(|error| stream_error(codec, &error))?
+        {
+            0 => break,
+            count => end += count,
+        }
+    }
+    Ok(end)
+}
+
+fn stream_error(codec: Codec, error: &io::Error) -> DecompressError {
+    let reason = match error.kind() {
+        io::ErrorKind::UnexpectedEof => Reason::Truncated,
+        _ => Reason::Stream(error.to_string()),
+    };
+    DecompressError::Corrupt { codec, reason }
+}
+
+/// Makes room for `len` bytes of output without clearing what the buffer holds from before.
+fn make_room(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    if buffer.len() < len {
+        buffer.resize(len, 0);
+    }
+    &mut buffer[..len]
+}
+
+/// Splits `count` bytes off the front of `rest`.
+fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+    let (front, back) = rest.split_at_checked(count)?;
+    *rest = back;
+    Some(front)
+}
+
+#[cfg(test)]
+mod tests;
