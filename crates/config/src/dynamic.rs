@@ -1,0 +1,161 @@
+//! Broker settings that change while the broker runs.
+//!
+//! Invariant: a dynamic setting that is in force has been accepted by its key, may change
+//! dynamically, and, as a default of the cluster, is not one that only a single broker can have.
+
+use crate::alter::{AlterError, Overrides};
+use crate::broker::BrokerConfig;
+use crate::error::{ConfigError, Warning};
+use crate::key::{Key, Update};
+use crate::keys::{self, Name};
+use crate::settings::Source;
+
+/// Keys of certificates, which change only per listener.
+const PER_LISTENER: &[&str] = &[
+    "ssl.key.password",
+    "ssl.keystore.certificate.chain",
+    "ssl.keystore.key",
+    "ssl.keystore.location",
+    "ssl.keystore.password",
+    "ssl.keystore.type",
+    "ssl.truststore.certificates",
+    "ssl.truststore.location",
+    "ssl.truststore.password",
+    "ssl.truststore.type",
+];
+
+/// Pools that grow and shrink by steps, so that a slip of the keyboard does not starve a broker.
+const THREAD_POOLS: &[&str] = &[
+    "background.threads",
+    "num.io.threads",
+    "num.recovery.threads.per.data.dir",
+    "num.replica.fetchers",
+];
+
+impl BrokerConfig {
+    /// The configuration under the dynamic settings that the metadata log has for the cluster and
+    /// for this broker. What is not allowed there is left out with a warning.
+    pub fn with_dynamic(
+        &self,
+        cluster: &Overrides,
+        broker: &Overrides,
+    ) -> Result<BrokerConfig, ConfigError> {
+        let mut ignored = Vec::new();
+        let cluster = accepted(cluster, false, &mut ignored);
+        let broker = accepted(broker, true, &mut ignored);
+        let mut config = BrokerConfig::new(self.settings().with_dynamic(cluster, broker))?;
+        config.add_warnings(ignored);
+        Ok(config)
+    }
+}
+
+fn accepted(overrides: &Overrides, per_broker: bool, ignored: &mut Vec<Warning>) -> Overrides {
+    let mut accepted = Overrides::new();
+    for (name, text) in overrides {
+        match check(name, text, per_broker) {
+            Ok(_) => {
+                accepted.insert(name.clone(), text.clone());
+            }
+            Err(refusal) => ignored.push(Warning::IgnoredDynamic {
+                key: name.clone(),
+                origin: if per_broker {
+                    Source::DynamicBroker
+                } else {
+                    Source::DynamicDefault
+                },
+                cause: refusal.message(name),
+            }),
+        }
+    }
+    accepted
+}
+
+enum Refusal {
+    Unknown,
+    ReadOnly,
+    OnlyPerListener,
+    OnlyPerBroker,
+    BadValue(crate::value::BadValue),
+}
+
+impl Refusal {
+    fn message(&self, name: &str) -> String {
+        match self {
+            Refusal::Unknown => match keys::nearest_broker_key(name) {
+                Some(nearest) => {
+                    format!("Unknown broker config name: {name}; did you mean {nearest}?")
+                }
+                None => format!("Unknown broker config name: {name}"),
+            },
+            Refusal::ReadOnly => format!("Cannot update these configs dynamically: [{name}]"),
+            Refusal::OnlyPerListener => format!(
+                "These security configs can be dynamically updated only per-listener \
+                 using the listener prefix: [{name}]"
+            ),
+            Refusal::OnlyPerBroker => format!(
+                "Cannot update these configs at default cluster level, \
+                 broker id must be specified: [{name}]"
+            ),
+            Refusal::BadValue(bad_value) => bad_value.to_string(),
+        }
+    }
+}
+
+fn check(name: &str, text: &str, per_broker: bool) -> Result<&'static Key, Refusal> {
+    let (key, of_listener) = match keys::classify(name) {
+        Name::Key(key) => (key, false),
+        Name::OfListener(key) => (key, true),
+        Name::OfPlugin | Name::Removed(_) | Name::Unknown => return Err(Refusal::Unknown),
+    };
+    if !of_listener && key.update == Update::ReadOnly {
+        return Err(Refusal::ReadOnly);
+    }
+    if PER_LISTENER.contains(&name) {
+        return Err(Refusal::OnlyPerListener);
+    }
+    key.parse_as(name, text).map_err(Refusal::BadValue)?;
+    if !per_broker && key.update != Update::ClusterWide {
+        return Err(Refusal::OnlyPerBroker);
+    }
+    Ok(key)
+}
+
+/// Says whether `after` may be the dynamic settings of this broker, or of all if not `per_broker`.
+pub(crate) fn validate(
+    config: &BrokerConfig,
+    per_broker: bool,
+    after: &Overrides,
+) -> Result<(), AlterError> {
+    for (name, text) in after {
+        check(name, text, per_broker)
+            .map_err(|refusal| AlterError::request(refusal.message(name)))?;
+    }
+    let settings = config.settings();
+    let (cluster, broker) = if per_broker {
+        (settings.dynamic_default().clone(), after.clone())
+    } else {
+        (after.clone(), settings.dynamic_broker().clone())
+    };
+    let new = BrokerConfig::new(settings.with_dynamic(cluster, broker))
+        .map_err(|error| AlterError::request(error.to_string()))?;
+    for name in THREAD_POOLS {
+        let (old, new) = (settings.long(name), new.settings().long(name));
+        check_pool(name, old, new).map_err(AlterError::request)?;
+    }
+    Ok(())
+}
+
+fn check_pool(name: &str, old: i64, new: i64) -> Result<(), String> {
+    let bound = if new < old / 2 {
+        "at least half"
+    } else if new > old * 2 {
+        "not be greater than double"
+    } else {
+        return Ok(());
+    };
+    let verb = if bound.starts_with("not") { "" } else { "be " };
+    Err(format!(
+        "Dynamic thread count update validation failed for {name}={new}, \
+         value should {verb}{bound} the current value {old}"
+    ))
+}
