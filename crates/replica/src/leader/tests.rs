@@ -242,7 +242,7 @@ fn a_fenced_or_restarted_broker_does_not_join() {
         .unwrap();
     assert_eq!(effect.proposal, None);
     let effect = l
-        .on_follower_fetch(fetch(2, 100, 100), 1, |_| Some(21))
+        .on_follower_fetch(fetch(2, 100, 100), 1, |_| Some(19))
         .unwrap();
     assert_eq!(effect.proposal, None);
     let effect = l
