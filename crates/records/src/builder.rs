@@ -142,6 +142,10 @@ impl BatchBuilder {
         self
     }
 
+    pub(crate) fn set_control(&mut self) {
+        self.is_control = true;
+    }
+
     /// Stamps the whole batch with the log's time; the records keep theirs underneath.
     pub fn log_append_time(mut self, now_ms: i64) -> BatchBuilder {
         self.log_append_time = Some(now_ms);

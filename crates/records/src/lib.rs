@@ -7,9 +7,12 @@
 mod batch;
 mod builder;
 mod compress;
+mod control;
 mod decompress;
 mod header_patch;
+mod lookup;
 mod record;
+mod validate;
 mod wire;
 
 pub use batch::{
@@ -19,8 +22,14 @@ pub use batch::{
 };
 pub use builder::{BatchBuilder, BuildError, Producer, empty_batch};
 pub use compress::Compression;
+pub use control::{ControlError, ControlType, EndTxnMarker, TransactionResult};
 pub use decompress::{DecompressError, MAX_DECOMPRESSED_BYTES, Reason};
 pub use header_patch::HeaderPatch;
+pub use lookup::TimestampOffset;
 pub use record::{
     HeaderViews, Record, RecordError, RecordHeader, RecordIter, RecordView, RecordViews,
+};
+pub use validate::{
+    AppendOrigin, RejectReason, RejectedRecord, TargetCompression, ValidatedBatch, ValidationError,
+    ValidationRules, validate_produce,
 };

@@ -116,6 +116,12 @@ impl<'a> RecordViews<'a> {
         })
     }
 
+    /// Yields the timestamps that the producer gave, even if the log stamped the batch.
+    pub(crate) fn with_own_timestamps(mut self) -> RecordViews<'a> {
+        self.origin.log_append_time = None;
+        self
+    }
+
     fn read(&mut self) -> Result<RecordView<'a>, RecordError> {
         let source = &mut self.source;
         let frame = Frame::open(source)?;
@@ -258,4 +264,4 @@ impl RecordView<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
