@@ -30,6 +30,6 @@ pub use record::{
     HeaderViews, Record, RecordError, RecordHeader, RecordIter, RecordView, RecordViews,
 };
 pub use validate::{
-    AppendOrigin, RejectReason, RejectedRecord, TargetCompression, ValidatedBatch, ValidationError,
-    ValidationRules, validate_produce,
+    RejectReason, RejectedRecord, TargetCompression, ValidatedBatch, ValidationError,
+    ValidationRules, validate_coordinator_append, validate_produce,
 };

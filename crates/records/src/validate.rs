@@ -18,8 +18,7 @@ use bytes::Bytes;
 
 pub use self::error::{RejectReason, RejectedRecord, ValidationError};
 use crate::batch::{
-    BatchError, Codec, HEADER_LEN, NO_PRODUCER_EPOCH, NO_TIMESTAMP, RawBatch, TimestampType,
-    batches,
+    BatchError, Codec, NO_PRODUCER_EPOCH, NO_TIMESTAMP, RawBatch, TimestampType, batches,
 };
 use crate::builder::{BatchBuilder, Producer};
 use crate::compress::Compression;
@@ -34,15 +33,6 @@ const ZSTD_PRODUCE_VERSION_MIN: i16 = 7;
 /// not become an answer of a hundred megabytes.
 const REJECTED_RECORDS_MAX: usize = 1000;
 
-/// Who appends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AppendOrigin {
-    /// A produce request, of this version.
-    Client { produce_version: i16 },
-    /// A coordinator of this broker, which also writes transaction markers.
-    Coordinator,
-}
-
 /// What `compression.type` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetCompression {
@@ -54,8 +44,6 @@ pub enum TargetCompression {
 /// A topic's rules for what is appended to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ValidationRules {
-    pub origin: AppendOrigin,
-    pub now_ms: i64,
     pub compression: TargetCompression,
     pub timestamp_type: TimestampType,
     /// `message.timestamp.before.max.ms`
@@ -69,12 +57,10 @@ pub struct ValidationRules {
     pub decompressed_bytes_max: usize,
 }
 
-impl ValidationRules {
-    /// The rules that topics have by default, for a client of the given version.
-    pub fn defaults(produce_version: i16, now_ms: i64) -> ValidationRules {
+impl Default for ValidationRules {
+    /// The rules that topics have by default.
+    fn default() -> ValidationRules {
         ValidationRules {
-            origin: AppendOrigin::Client { produce_version },
-            now_ms,
             compression: TargetCompression::Producer,
             timestamp_type: TimestampType::CreateTime,
             timestamp_before_max_ms: i64::MAX,
@@ -86,62 +72,86 @@ impl ValidationRules {
     }
 }
 
-/// A batch that may be appended: a header to be completed, and the records' bytes.
+/// A batch that may be appended.
 #[derive(Debug, Clone)]
 pub struct ValidatedBatch {
-    bytes: Bytes,
-    /// Has the log's timestamp type and max timestamp; base offset and leader epoch are the append's to set.
-    pub patch: HeaderPatch,
+    /// One batch with everything right but base offset, leader epoch and the log's own timestamp. Shares what came
+    /// in, unless `is_rebuilt` or the producer's header had a wrong max timestamp.
+    pub bytes: Bytes,
+    /// The time that the log's [`HeaderPatch`] must put in, for a topic that has it.
+    pub log_append_time_ms: Option<i64>,
     /// Whether the batch was written anew, with another codec or offsets.
     pub is_rebuilt: bool,
 }
 
 impl ValidatedBatch {
-    /// The batch before the patch.
     pub fn batch(&self) -> RawBatch<'_> {
         RawBatch::first(&self.bytes)
             .ok()
             .flatten()
             .expect("validated")
     }
-
-    /// What is written after the patched header.
-    pub fn payload(&self) -> Bytes {
-        self.bytes.slice(HEADER_LEN..)
-    }
-
-    /// Bytes of header and payload together.
-    pub fn size(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// The whole batch in one piece, with the patch applied.
-    pub fn to_bytes(&self, base_offset: i64, partition_leader_epoch: i32) -> Bytes {
-        let patch = self
-            .patch
-            .clone()
-            .base_offset(base_offset)
-            .partition_leader_epoch(partition_leader_epoch);
-        let mut bytes = Vec::with_capacity(self.bytes.len());
-        bytes.extend_from_slice(patch.as_bytes());
-        bytes.extend_from_slice(&self.bytes[HEADER_LEN..]);
-        Bytes::from(bytes)
-    }
 }
 
-/// Checks the records of one partition of a produce request, or of one append of a coordinator.
+/// Who appends, and when.
+#[derive(Debug, Clone, Copy)]
+struct Append {
+    /// The version of the produce request; `None` is a coordinator of this broker.
+    produce_version: Option<i16>,
+    now_ms: i64,
+}
+
+/// Checks the records of one partition of a produce request.
 pub fn validate_produce(
     records: &Bytes,
     rules: &ValidationRules,
+    produce_version: i16,
+    now_ms: i64,
+) -> Result<ValidatedBatch, ValidationError> {
+    validate(
+        records,
+        rules,
+        Append {
+            produce_version: Some(produce_version),
+            now_ms,
+        },
+    )
+}
+
+/// Checks what a coordinator of this broker appends, which may be control records.
+pub fn validate_coordinator_append(
+    records: &Bytes,
+    rules: &ValidationRules,
+    now_ms: i64,
+) -> Result<ValidatedBatch, ValidationError> {
+    validate(
+        records,
+        rules,
+        Append {
+            produce_version: None,
+            now_ms,
+        },
+    )
+}
+
+fn validate(
+    records: &Bytes,
+    rules: &ValidationRules,
+    append: Append,
 ) -> Result<ValidatedBatch, ValidationError> {
     let batch = single_batch(records)?;
-    let codec = check_batch(batch, rules)?;
+    let codec = check_batch(batch, rules, append)?;
     let findings = match codec {
-        Codec::None => check_records(&mut SliceSource::new(batch.payload()), batch, rules)?,
+        Codec::None => check_records(&mut SliceSource::new(batch.payload()), batch, rules, append)?,
         codec => {
             let decompressor =
                 Decompressor::new(codec, batch.payload(), rules.decompressed_bytes_max);
-            check_records(&mut decompressor.map_err(RecordError::from)?, batch, rules)?
+            check_records(
+                &mut decompressor.map_err(RecordError::from)?,
+                batch,
+                rules,
+                append,
+            )?
         }
     };
     let target = match rules.compression {
@@ -156,9 +166,10 @@ pub fn validate_produce(
             batch,
             &findings,
             rules,
+            append,
         ));
     }
-    rebuild(batch, target, rules)
+    rebuild(batch, target, rules, append)
 }
 
 fn single_batch(records: &Bytes) -> Result<RawBatch<'_>, ValidationError> {
@@ -172,9 +183,13 @@ fn single_batch(records: &Bytes) -> Result<RawBatch<'_>, ValidationError> {
 }
 
 /// Checks everything that stands in the header, and the checksum.
-fn check_batch(batch: RawBatch<'_>, rules: &ValidationRules) -> Result<Codec, ValidationError> {
+fn check_batch(
+    batch: RawBatch<'_>,
+    rules: &ValidationRules,
+    append: Append,
+) -> Result<Codec, ValidationError> {
     let codec = batch.codec()?;
-    if let AppendOrigin::Client { produce_version } = rules.origin {
+    if let Some(produce_version) = append.produce_version {
         if codec == Codec::Zstd && produce_version < ZSTD_PRODUCE_VERSION_MIN {
             return Err(ValidationError::ZstdNotAllowed { produce_version });
         }
@@ -185,7 +200,7 @@ fn check_batch(batch: RawBatch<'_>, rules: &ValidationRules) -> Result<Codec, Va
     check_size(batch.size(), rules)?;
     batch.check_crc()?;
     batch.check_ranges()?;
-    if matches!(rules.origin, AppendOrigin::Client { .. }) {
+    if append.produce_version.is_some() {
         check_client_header(batch)?;
     }
     Ok(codec)
@@ -250,8 +265,9 @@ fn check_records(
     source: &mut impl Source,
     batch: RawBatch<'_>,
     rules: &ValidationRules,
+    append: Append,
 ) -> Result<Findings, ValidationError> {
-    let checker = RecordChecker::new(batch, rules);
+    let checker = RecordChecker::new(batch, rules, append);
     let mut findings = Findings {
         max_timestamp: NO_TIMESTAMP,
         has_dense_offsets: true,
@@ -294,14 +310,14 @@ struct RecordChecker {
 }
 
 impl RecordChecker {
-    fn new(batch: RawBatch<'_>, rules: &ValidationRules) -> RecordChecker {
+    fn new(batch: RawBatch<'_>, rules: &ValidationRules, append: Append) -> RecordChecker {
         RecordChecker {
             base_timestamp: batch.base_timestamp(),
             claims_log_append_time: batch.timestamp_type() == TimestampType::LogAppendTime,
             needs_key: rules.is_compacted,
             checks_create_time: rules.timestamp_type == TimestampType::CreateTime,
-            earliest: rules.now_ms.saturating_sub(rules.timestamp_before_max_ms),
-            latest: rules.now_ms.saturating_add(rules.timestamp_after_max_ms),
+            earliest: append.now_ms.saturating_sub(rules.timestamp_before_max_ms),
+            latest: append.now_ms.saturating_add(rules.timestamp_after_max_ms),
         }
     }
 
@@ -331,20 +347,31 @@ impl RecordChecker {
     }
 }
 
+/// The bytes as they came, save for a header that must be put right.
 fn pass_through(
     bytes: Bytes,
     batch: RawBatch<'_>,
     findings: &Findings,
     rules: &ValidationRules,
+    append: Append,
 ) -> ValidatedBatch {
-    let max_timestamp = match rules.timestamp_type {
-        TimestampType::CreateTime => findings.max_timestamp,
-        TimestampType::LogAppendTime => rules.now_ms,
+    if rules.timestamp_type == TimestampType::LogAppendTime {
+        return ValidatedBatch {
+            bytes,
+            log_append_time_ms: Some(append.now_ms),
+            is_rebuilt: false,
+        };
+    }
+    let patch =
+        HeaderPatch::new(batch).timestamps(TimestampType::CreateTime, findings.max_timestamp);
+    let bytes = if patch.header() == batch.header() {
+        bytes
+    } else {
+        Bytes::from([patch.as_bytes(), batch.payload()].concat())
     };
-    let patch = HeaderPatch::new(batch).timestamps(rules.timestamp_type, max_timestamp);
     ValidatedBatch {
         bytes,
-        patch,
+        log_append_time_ms: None,
         is_rebuilt: false,
     }
 }
@@ -354,6 +381,7 @@ fn rebuild(
     batch: RawBatch<'_>,
     target: Compression,
     rules: &ValidationRules,
+    append: Append,
 ) -> Result<ValidatedBatch, ValidationError> {
     let payload = batch.decompress(rules.decompressed_bytes_max)?;
     let mut builder = BatchBuilder::new(target)
@@ -364,8 +392,10 @@ fn rebuild(
         })
         .transactional(batch.is_transactional())
         .control(batch.is_control());
-    if rules.timestamp_type == TimestampType::LogAppendTime {
-        builder = builder.log_append_time(rules.now_ms);
+    let is_stamped_by_log = rules.timestamp_type == TimestampType::LogAppendTime;
+    let log_append_time_ms = is_stamped_by_log.then_some(append.now_ms);
+    if let Some(now_ms) = log_append_time_ms {
+        builder = builder.log_append_time(now_ms);
     }
     for (offset, record) in
         (0..).zip(RecordViews::new(batch.header(), &payload)?.with_own_timestamps())
@@ -381,10 +411,9 @@ fn rebuild(
     }
     let bytes = builder.build()?;
     check_size(bytes.len(), rules)?;
-    let built = RawBatch::first(&bytes)?.expect("just built");
     Ok(ValidatedBatch {
-        patch: HeaderPatch::new(built),
         bytes,
+        log_append_time_ms,
         is_rebuilt: true,
     })
 }

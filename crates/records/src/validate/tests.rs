@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::batch::{
-    ATTRIBUTES_AT, BASE_OFFSET_AT, BASE_SEQUENCE_AT, CRC_AT, LAST_OFFSET_DELTA_AT, LENGTH_AT,
-    MAGIC_AT, PRODUCER_EPOCH_AT, RECORD_COUNT_AT, crc32c,
+    ATTRIBUTES_AT, BASE_OFFSET_AT, BASE_SEQUENCE_AT, CRC_AT, HEADER_LEN, LAST_OFFSET_DELTA_AT,
+    LENGTH_AT, MAGIC_AT, PRODUCER_EPOCH_AT, RECORD_COUNT_AT, crc32c,
 };
 use crate::control::{EndTxnMarker, TransactionResult};
 use crate::record::tests::{arbitrary_record, build};
@@ -14,7 +14,7 @@ use crate::record::{Record, RecordIter};
 const NOW_MS: i64 = 1_000_000;
 
 fn rules() -> ValidationRules {
-    ValidationRules::defaults(12, NOW_MS)
+    ValidationRules::default()
 }
 
 fn three_records(codec: Codec) -> Bytes {
@@ -23,6 +23,25 @@ fn three_records(codec: Codec) -> Bytes {
     builder.append(NOW_MS + 5, None, Some(b"second"));
     builder.append(NOW_MS - 5, Some(b"c"), None);
     builder.build().unwrap()
+}
+
+/// The newest version of the produce request.
+const PRODUCE_VERSION: i16 = 13;
+
+fn produce(records: &Bytes, rules: &ValidationRules) -> Result<ValidatedBatch, ValidationError> {
+    validate_produce(records, rules, PRODUCE_VERSION, NOW_MS)
+}
+
+/// What the log makes of a validated batch.
+fn stored(valid: &ValidatedBatch, base_offset: i64) -> Bytes {
+    let batch = valid.batch();
+    let mut patch = HeaderPatch::new(batch)
+        .base_offset(base_offset)
+        .partition_leader_epoch(4);
+    if let Some(now_ms) = valid.log_append_time_ms {
+        patch = patch.timestamps(TimestampType::LogAppendTime, now_ms);
+    }
+    Bytes::from([patch.as_bytes(), batch.payload()].concat())
 }
 
 /// Overwrites bytes of a batch and makes the checksum right again.
@@ -34,10 +53,11 @@ fn changed(batch: &Bytes, at: usize, field: &[u8]) -> Bytes {
     Bytes::from(bytes)
 }
 
-fn describe(records: &Bytes, rules: &ValidationRules) -> String {
-    match validate_produce(records, rules) {
+fn describe(result: Result<ValidatedBatch, ValidationError>) -> String {
+    match result {
         Ok(valid) => {
-            let header = valid.patch.header();
+            let bytes = stored(&valid, 0);
+            let header = batches(&bytes).next().unwrap().unwrap();
             let (kind, max, rebuilt) = (
                 header.timestamp_type(),
                 header.max_timestamp(),
@@ -60,22 +80,18 @@ fn describe(records: &Bytes, rules: &ValidationRules) -> String {
 }
 
 fn check(records: &Bytes, rules: &ValidationRules, expected: Expect) {
-    expected.assert_eq(&describe(records, rules));
+    expected.assert_eq(&describe(produce(records, rules)));
 }
 
 #[test]
 fn good_batches_pass_as_they_are() {
     for codec in Codec::ALL {
         let bytes = three_records(codec);
-        let valid = validate_produce(&bytes, &rules()).unwrap();
+        let valid = produce(&bytes, &rules()).unwrap();
         assert!(!valid.is_rebuilt, "{codec:?}");
-        assert_eq!(valid.to_bytes(0, -1), bytes, "{codec:?}");
-        assert_eq!(
-            valid.payload().as_ptr(),
-            bytes[HEADER_LEN..].as_ptr(),
-            "no copy"
-        );
-        let stored = valid.to_bytes(77, 4);
+        assert_eq!(valid.bytes, bytes, "{codec:?}");
+        assert_eq!(valid.bytes.as_ptr(), bytes.as_ptr(), "no copy");
+        let stored = stored(&valid, 77);
         let batch = RawBatch::first(&stored).unwrap().unwrap();
         batch.verify().unwrap();
         assert_eq!(
@@ -174,27 +190,17 @@ fn one_batch_of_the_right_format() {
 
 #[test]
 fn codecs_that_clients_may_use() {
-    let version = |produce_version| ValidationRules {
-        origin: AppendOrigin::Client { produce_version },
-        ..rules()
+    let produce_of = |produce_version, codec| {
+        describe(validate_produce(
+            &three_records(codec),
+            &rules(),
+            produce_version,
+            NOW_MS,
+        ))
     };
-    check(
-        &three_records(Codec::Zstd),
-        &version(6),
-        expect![
-            "UnsupportedCompressionType []: produce requests with version 6 are not allowed to use zstd compression"
-        ],
-    );
-    check(
-        &three_records(Codec::Zstd),
-        &version(7),
-        expect!["ok zstd CreateTime max=1000005 rebuilt=false"],
-    );
-    check(
-        &three_records(Codec::Lz4),
-        &version(3),
-        expect!["ok lz4 CreateTime max=1000005 rebuilt=false"],
-    );
+    expect!["UnsupportedCompressionType []: produce requests with version 6 are not allowed to use zstd compression"].assert_eq(&produce_of(6, Codec::Zstd));
+    expect!["ok zstd CreateTime max=1000005 rebuilt=false"].assert_eq(&produce_of(7, Codec::Zstd));
+    expect!["ok lz4 CreateTime max=1000005 rebuilt=false"].assert_eq(&produce_of(3, Codec::Lz4));
     check(
         &changed(&three_records(Codec::None), ATTRIBUTES_AT, &[0, 5]),
         &rules(),
@@ -357,7 +363,7 @@ fn timestamps() {
         &by_log,
         expect!["ok none LogAppendTime max=1000000 rebuilt=false"],
     );
-    let stored = validate_produce(&bytes, &by_log).unwrap().to_bytes(0, 0);
+    let stored = stored(&produce(&bytes, &by_log).unwrap(), 0);
     RawBatch::first(&stored).unwrap().unwrap().verify().unwrap();
     assert!(
         RecordIter::new(&stored, 0)
@@ -383,7 +389,11 @@ fn producers_do_not_stamp_for_the_log() {
         ],
     );
     // A topic with create time drops the claim; the records' own times count again, also when written anew.
-    check(&claimed, &rules(), expect!["ok none CreateTime max=3 rebuilt=false"]);
+    check(
+        &claimed,
+        &rules(),
+        expect!["ok none CreateTime max=3 rebuilt=false"],
+    );
     let target = TargetCompression::Fixed(Compression::new(Codec::Lz4));
     check(
         &claimed,
@@ -403,7 +413,7 @@ fn a_wrong_max_timestamp_is_put_right() {
         &rules(),
         expect!["ok snappy CreateTime max=1000005 rebuilt=false"],
     );
-    let stored = validate_produce(&bytes, &rules()).unwrap().to_bytes(0, 0);
+    let stored = stored(&produce(&bytes, &rules()).unwrap(), 0);
     RawBatch::first(&stored).unwrap().unwrap().verify().unwrap();
 }
 
@@ -426,7 +436,7 @@ fn compacted_topics_need_keys() {
     for _ in 0..3000 {
         builder.append(NOW_MS, None, None);
     }
-    let error = validate_produce(&builder.build().unwrap(), &compacted).unwrap_err();
+    let error = produce(&builder.build().unwrap(), &compacted).unwrap_err();
     assert_eq!(error.rejected_records().len(), REJECTED_RECORDS_MAX);
     assert!(error.to_string().starts_with("3000 records"), "{error}");
     // A late record turns the whole answer into one about time.
@@ -449,29 +459,22 @@ fn coordinators_write_what_clients_may_not() {
         coordinator_epoch: 1,
     };
     let bytes = marker.to_batch(5, 0, NOW_MS);
-    let coordinator = ValidationRules {
-        origin: AppendOrigin::Coordinator,
+    let rules = ValidationRules {
         compression: TargetCompression::Fixed(Compression::new(Codec::Zstd)),
         is_compacted: true,
         ..rules()
     };
+    let coordinate = |bytes: &Bytes| describe(validate_coordinator_append(bytes, &rules, NOW_MS));
+    expect!["ok none CreateTime max=1000000 rebuilt=false"].assert_eq(&coordinate(&bytes));
     check(
         &bytes,
-        &coordinator,
-        expect!["ok none CreateTime max=1000000 rebuilt=false"],
-    );
-    check(
-        &bytes,
-        &rules(),
+        &rules,
         expect!["InvalidRecord []: clients are not allowed to write control records"],
     );
     let mut builder = BatchBuilder::default().base_offset(10);
     builder.append_at(12, NOW_MS, Some(b"k"), None, std::iter::empty());
-    check(
-        &builder.build().unwrap(),
-        &coordinator,
-        expect!["ok zstd CreateTime max=1000000 rebuilt=true"],
-    );
+    expect!["ok zstd CreateTime max=1000000 rebuilt=true"]
+        .assert_eq(&coordinate(&builder.build().unwrap()));
 }
 
 #[test]
@@ -535,7 +538,7 @@ fn other_codecs_are_written_anew() {
             builder.append(NOW_MS + 1, None, Some(b"2"));
             let bytes = builder.build().unwrap();
             let target = TargetCompression::Fixed(Compression::new(to));
-            let valid = validate_produce(
+            let valid = produce(
                 &bytes,
                 &ValidationRules {
                     compression: target,
@@ -544,7 +547,7 @@ fn other_codecs_are_written_anew() {
             )
             .unwrap();
             assert_eq!(valid.is_rebuilt, from != to);
-            let stored = valid.to_bytes(0, 0);
+            let stored = stored(&valid, 0);
             let batch = RawBatch::first(&stored).unwrap().unwrap();
             batch.verify().unwrap();
             assert_eq!(batch.codec(), Ok(to));
@@ -574,9 +577,9 @@ fn gaps_within_are_closed() {
             LAST_OFFSET_DELTA_AT,
             &1i32.to_be_bytes(),
         );
-        let valid = validate_produce(&bytes, &rules()).unwrap();
+        let valid = produce(&bytes, &rules()).unwrap();
         assert!(valid.is_rebuilt);
-        let offsets: Vec<i64> = contents(&valid.to_bytes(0, 0))
+        let offsets: Vec<i64> = contents(&stored(&valid, 0))
             .iter()
             .map(|record| record.offset)
             .collect();
@@ -589,7 +592,7 @@ fn every_truncation_is_refused() {
     for codec in Codec::ALL {
         let good = three_records(codec);
         for len in 0..good.len() {
-            let error = validate_produce(&good.slice(..len), &rules()).unwrap_err();
+            let error = produce(&good.slice(..len), &rules()).unwrap_err();
             assert!(
                 matches!(error, ValidationError::NoBatch),
                 "{codec:?} {len}: {error}"
@@ -598,7 +601,7 @@ fn every_truncation_is_refused() {
             if len >= HEADER_LEN {
                 let length = (len - 12) as i32;
                 let agreeing = changed(&good.slice(..len), LENGTH_AT, &length.to_be_bytes());
-                let error = validate_produce(&agreeing, &rules()).unwrap_err();
+                let error = produce(&agreeing, &rules()).unwrap_err();
                 assert_eq!(
                     error.error_code(),
                     ErrorCode::InvalidRecord,
@@ -611,10 +614,10 @@ fn every_truncation_is_refused() {
 
 /// What is accepted must be readable by everybody.
 fn assert_sound(bytes: &Bytes, rules: &ValidationRules) {
-    let Ok(valid) = validate_produce(bytes, rules) else {
+    let Ok(valid) = produce(bytes, rules) else {
         return;
     };
-    let stored = valid.to_bytes(1000, 1);
+    let stored = stored(&valid, 1000);
     let batch = RawBatch::first(&stored).unwrap().unwrap();
     batch.verify().unwrap();
     assert_eq!(batch.size(), stored.len());
@@ -682,7 +685,7 @@ proptest! {
             None => TargetCompression::Producer,
             Some(codec) => TargetCompression::Fixed(Compression::new(codec)),
         };
-        let valid = validate_produce(&bytes, &ValidationRules { compression, ..rules() }).unwrap();
-        prop_assert_eq!(contents(&valid.to_bytes(0, 0)), records);
+        let valid = produce(&bytes, &ValidationRules { compression, ..rules() }).unwrap();
+        prop_assert_eq!(contents(&stored(&valid, 0)), records);
     }
 }
