@@ -2,6 +2,9 @@
 //!
 //! The table is generated (`generated/api_keys.rs`); what it means is said here.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::ops::RangeInclusive;
 

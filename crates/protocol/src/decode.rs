@@ -4,6 +4,11 @@
 //! their elements arrive, and the memory of decoded structs is bounded in proportion to the frame.
 //! The generated messages call this; see `Message::decode`.
 
+#[cfg(test)]
+pub(crate) mod dice;
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
 
 use crate::{Records, Str, TaggedField, Uuid, Wire};
@@ -77,6 +82,9 @@ pub struct Decoder<'a> {
     /// What array elements may still take, see `MAX_DECODED_BYTES_PER_BYTE`.
     element_budget: usize,
     element_budget_at_start: usize,
+    /// Makes values up instead of reading them, to test every message; see `dice`.
+    #[cfg(test)]
+    dice: Option<dice::Dice>,
 }
 
 #[derive(Debug)]
@@ -119,6 +127,8 @@ impl<'a> Decoder<'a> {
             position: 0,
             element_budget: budget,
             element_budget_at_start: budget,
+            #[cfg(test)]
+            dice: None,
         }
     }
 
@@ -175,6 +185,10 @@ impl<'a> Decoder<'a> {
 
     /// An unsigned varint of at most 32 bits.
     pub fn varint(&mut self) -> Result<u32> {
+        #[cfg(test)]
+        if let Some(dice) = &mut self.dice {
+            return Ok(dice.varint());
+        }
         let mut value = 0;
         for i in 0..MAX_VARINT_LENGTH {
             let byte = self.fixed::<1>()?[0];
@@ -190,11 +204,17 @@ impl<'a> Decoder<'a> {
     }
 
     pub fn string(&mut self, flexible: bool) -> Result<Str> {
+        #[cfg(test)]
+        self.forbid_null();
         self.nullable_string(flexible)?
             .ok_or(DecodeError::UnexpectedNull)
     }
 
     pub fn nullable_string(&mut self, flexible: bool) -> Result<Option<Str>> {
+        #[cfg(test)]
+        if let Some(dice) = &mut self.dice {
+            return Ok(dice.string());
+        }
         let len = if flexible {
             self.compact_length()?
         } else {
@@ -212,11 +232,17 @@ impl<'a> Decoder<'a> {
     }
 
     pub fn bytes(&mut self, flexible: bool) -> Result<Bytes> {
+        #[cfg(test)]
+        self.forbid_null();
         self.nullable_bytes(flexible)?
             .ok_or(DecodeError::UnexpectedNull)
     }
 
     pub fn nullable_bytes(&mut self, flexible: bool) -> Result<Option<Bytes>> {
+        #[cfg(test)]
+        if let Some(dice) = &mut self.dice {
+            return Ok(dice.bytes());
+        }
         match self.length(flexible)? {
             Some(len) => self.take(len).map(Some),
             None => Ok(None),
@@ -228,6 +254,8 @@ impl<'a> Decoder<'a> {
     }
 
     pub fn array<T: Wire>(&mut self, version: i16, flexible: bool) -> Result<Vec<T>> {
+        #[cfg(test)]
+        self.forbid_null();
         self.nullable_array(version, flexible)?
             .ok_or(DecodeError::UnexpectedNull)
     }
@@ -279,6 +307,10 @@ impl<'a> Decoder<'a> {
         &mut self,
         known: &mut dyn FnMut(&mut Self, u32) -> Result<bool>,
     ) -> Result<Vec<TaggedField>> {
+        #[cfg(test)]
+        if self.dice.is_some() {
+            return dice::tagged_fields(self, known);
+        }
         let count = self.varint()? as usize;
         if count > MAX_TAGGED_FIELDS {
             return Err(DecodeError::TooManyTaggedFields(count));
@@ -344,6 +376,10 @@ impl<'a> Decoder<'a> {
     }
 
     fn fixed<const N: usize>(&mut self) -> Result<[u8; N]> {
+        #[cfg(test)]
+        if let Some(dice) = &mut self.dice {
+            return Ok(dice.fixed());
+        }
         let rest = &self.source.as_slice()[self.position..];
         match rest.first_chunk() {
             Some(chunk) => {
@@ -356,6 +392,10 @@ impl<'a> Decoder<'a> {
     }
 
     fn array_length(&mut self, flexible: bool) -> Result<Option<usize>> {
+        #[cfg(test)]
+        if let Some(dice) = &mut self.dice {
+            return Ok(dice.length());
+        }
         let Some(len) = self.length(flexible)? else {
             return Ok(None);
         };

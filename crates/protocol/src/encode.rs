@@ -4,6 +4,9 @@
 //! carry is an error, never silently lost unless the schema calls it ignorable.
 //! The generated messages call this; see `Message::encode`.
 
+#[cfg(test)]
+mod tests;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{MAX_STRING_LENGTH, Records, TaggedField, Uuid, Wire};

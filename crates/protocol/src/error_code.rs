@@ -2,6 +2,9 @@
 //!
 //! "Retriable" means that a client may send the same request again and hope; Kafka's clients do so.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 macro_rules! error_codes {
@@ -58,12 +61,6 @@ impl ErrorCode {
 
     pub fn is_error(self) -> bool {
         self != ErrorCode::None
-    }
-}
-
-impl Default for ErrorCode {
-    fn default() -> Self {
-        ErrorCode::None
     }
 }
 

@@ -3,6 +3,9 @@
 //! Servers write answers and clients write requests through these, so that the length always
 //! counts the spliced bytes.
 
+#[cfg(test)]
+mod tests;
+
 use bytes::{BufMut, BytesMut};
 
 use crate::{

@@ -4,6 +4,9 @@
 //! or 2 where the API's version is flexible; the response header 0 or 1 (`ApiKey` knows which).
 //! The client id keeps its two-byte length even in the flexible header.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{ApiKey, DecodeError, Decoder, EncodeError, Encoder, Str, TaggedField, UnknownApiKey};
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -9,14 +9,63 @@
 //! The enums over all records are generated with the macros below. Decoding from borrowed bytes
 //! copies strings, so that state built from a log keeps no read buffer alive.
 
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
 
+use crate::metadata_records::MetadataRecord;
 use crate::{DecodeError, Decoder, EncodeError, Encoder, Message};
 
 /// The only frame version of the metadata log since its preview.
 pub const FRAME_VERSION: u32 = 1;
 /// Every key of a coordinator's log has this version.
 pub const COORDINATOR_KEY_VERSION: i16 = 0;
+
+/// The feature level of metadata.version that Kafka 4.3 calls 4.3-IV0.
+pub const LATEST_METADATA_VERSION: i16 = 30;
+/// And the oldest one that Kafka 4.x can still run, 3.3-IV3.
+pub const MINIMUM_METADATA_VERSION: i16 = 7;
+
+// The feature levels at which records got fields.
+const IS_MIGRATING_ZK_BROKER: i16 = 8;
+const DIRECTORY_ASSIGNMENT: i16 = 17;
+const ELIGIBLE_LEADER_REPLICAS: i16 = 23;
+const CORDONED_LOG_DIRS: i16 = 30;
+
+impl MetadataRecord {
+    /// The version in which a cluster of this metadata.version writes the record: what every node
+    /// of that level can read.
+    ///
+    /// A change of a broker's registration takes the lowest version that carries the change.
+    pub fn version_at(&self, metadata_version: i16) -> i16 {
+        match self {
+            MetadataRecord::RegisterBroker(_) => match metadata_version {
+                CORDONED_LOG_DIRS.. => 4,
+                DIRECTORY_ASSIGNMENT.. => 3,
+                IS_MIGRATING_ZK_BROKER.. => 2,
+                _ => 1,
+            },
+            MetadataRecord::Partition(_) | MetadataRecord::PartitionChange(_) => {
+                match metadata_version {
+                    ELIGIBLE_LEADER_REPLICAS.. => 2,
+                    DIRECTORY_ASSIGNMENT.. => 1,
+                    _ => 0,
+                }
+            }
+            MetadataRecord::BrokerRegistrationChange(change) => {
+                if change.cordoned_log_dirs.is_some() {
+                    3
+                } else if !change.log_dirs.is_empty() {
+                    2
+                } else {
+                    (change.in_controlled_shutdown != 0).into()
+                }
+            }
+            _ => self.highest_version(),
+        }
+    }
+}
 
 /// Reads the frame of a metadata record: its type and its version.
 pub fn read_frame(d: &mut Decoder<'_>) -> Result<(i16, i16), DecodeError> {

@@ -3,6 +3,9 @@
 //! Invariant: decoding a message and encoding it again in the same version keeps every field,
 //! known or not. The generated code implements these traits; brokers and tools call them.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;

@@ -4,6 +4,9 @@
 //! A clone costs a reference count. A `Str` keeps its whole frame alive: state that outlives the
 //! request takes [`Str::detached`].
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;

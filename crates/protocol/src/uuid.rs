@@ -3,6 +3,9 @@
 //! Kafka prints the sixteen bytes as URL-safe base64 without padding: 22 characters.
 //! Drawing random ids is not done here, for this layer has no source of randomness.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -369,8 +369,7 @@ impl FieldPlan {
     fn shares_branch_with(&self, other: &FieldPlan) -> bool {
         self.regular == other.regular
             && self.absent_when == other.absent_when
-            && self.tag.is_none()
-            && other.tag.is_none()
+            && self.tag.is_some() == other.tag.is_some()
     }
 }
 

@@ -210,18 +210,17 @@ fn api_keys(schemas: &[&Message]) -> Result<String, CodegenError> {
 
 /// A macro over every message, for tests that hold for all of them.
 fn roster(schemas: &[&Message]) -> String {
-    let mut out = format!(
-        "{HEADER}/// Calls `$each!` with the path of every message.\nmacro_rules! for_each_message {{ ($each:ident) => {{ $each! {{\n"
-    );
+    let mut out = format!("{HEADER}/// The array of `$of::<M>()` for every message `M`.\n");
+    out.push_str("macro_rules! every_message {\n    ($of:ident) => {\n        [\n");
     for message in schemas {
+        let module = module_of(message);
         let _ = writeln!(
             out,
-            "            crate::generated::{}::{},",
-            module_of(message),
+            "            $of::<crate::{module}::{}>(),",
             message.name
         );
     }
-    out.push_str("        }\n    };\n}\npub(crate) use for_each_message;\n");
+    out.push_str("        ]\n    };\n}\npub(crate) use every_message;\n");
     out
 }
 

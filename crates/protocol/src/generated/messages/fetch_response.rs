@@ -193,15 +193,11 @@ impl Wire for PartitionData {
                 "PartitionData.diverging_epoch",
                 version,
             )?;
-        }
-        if version < 12 {
             e.check_absent(
                 self.current_leader == LeaderIdAndEpoch::default(),
                 "PartitionData.current_leader",
                 version,
             )?;
-        }
-        if version < 12 {
             e.check_absent(
                 self.snapshot_id == SnapshotId::default(),
                 "PartitionData.snapshot_id",

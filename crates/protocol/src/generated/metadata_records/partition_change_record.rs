@@ -99,8 +99,6 @@ impl Wire for PartitionChangeRecord {
                 "PartitionChangeRecord.eligible_leader_replicas",
                 version,
             )?;
-        }
-        if version < 2 {
             e.check_absent(
                 self.last_known_elr.is_none(),
                 "PartitionChangeRecord.last_known_elr",

@@ -103,8 +103,6 @@ impl Wire for PartitionRecord {
                 "PartitionRecord.eligible_leader_replicas",
                 version,
             )?;
-        }
-        if version < 2 {
             e.check_absent(
                 self.last_known_elr.is_none(),
                 "PartitionRecord.last_known_elr",

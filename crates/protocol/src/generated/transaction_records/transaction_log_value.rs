@@ -82,8 +82,6 @@ impl Wire for TransactionLogValue {
                 "TransactionLogValue.previous_producer_id",
                 version,
             )?;
-        }
-        if version < 1 {
             e.check_absent(
                 self.next_producer_id == -1,
                 "TransactionLogValue.next_producer_id",
