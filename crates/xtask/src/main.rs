@@ -1,6 +1,8 @@
 //! The project's own commands, run as `cargo xtask COMMAND`.
 
+mod clients;
 mod codegen;
+mod test;
 
 use std::process::ExitCode;
 
@@ -17,17 +19,22 @@ struct Args {
 enum Command {
     /// Write the messages of crates/protocol from Kafka's published schemas
     Codegen(codegen::Args),
+    /// Check formatting, lints, generated code, Rust tests and the real clients
+    Test(test::Options),
+    /// Start a pinned Apache Kafka in the foreground, on loopback and with empty data
+    Kafka(clients::kafka::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Args::parse().command {
-        Command::Codegen(args) => codegen::run(&args).map_err(|error| error.to_string()),
+        Command::Codegen(args) => codegen::run(&args)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|error| error.to_string()),
+        Command::Test(options) => Ok(test::run(&options)),
+        Command::Kafka(options) => clients::kafka::run(&options),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
 }

@@ -1,0 +1,71 @@
+//! The table of client suites.
+
+use std::time::Duration;
+
+use super::install::Toolchain;
+
+/// Suites are meant to end within two minutes on an idle machine; a busy one gets twice that.
+pub const LIMIT: Duration = Duration::from_secs(300);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Group {
+    /// Produce, consume, groups and administration with each client.
+    Clients,
+    /// Transactional producers and `read_committed` consumers.
+    Transactions,
+    /// Consumer groups with `group.protocol=consumer`.
+    Kip848,
+    /// Every suite.
+    All,
+}
+
+#[derive(Debug)]
+pub struct Suite {
+    pub name: &'static str,
+    pub group: Group,
+    pub toolchain: Toolchain,
+    /// The program among the toolchain's programs.
+    pub program: &'static str,
+}
+
+const fn suite(
+    name: &'static str,
+    group: Group,
+    toolchain: Toolchain,
+    program: &'static str,
+) -> Suite {
+    Suite {
+        name,
+        group,
+        toolchain,
+        program,
+    }
+}
+
+pub const ALL: &[Suite] = &[
+    suite("kcat", Group::Clients, Toolchain::Kcat, "suite.sh"),
+    suite(
+        "kafka-python",
+        Group::Clients,
+        Toolchain::Python,
+        "suite_kafka_python.py",
+    ),
+];
+
+/// The suites named in `only`, or else those of `group`; an unknown name is the error.
+pub fn choose(only: &[String], group: Group) -> Result<Vec<&'static Suite>, String> {
+    if only.is_empty() {
+        let wanted = |suite: &&Suite| group == Group::All || suite.group == group;
+        return Ok(ALL.iter().filter(wanted).collect());
+    }
+    only.iter()
+        .map(|name| {
+            ALL.iter()
+                .find(|suite| suite.name == name)
+                .ok_or_else(|| name.clone())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;
