@@ -341,3 +341,6 @@ fn change_list(present: &str, value: &str, op: AlterOp) -> String {
     }
     entries.join(",")
 }
+
+#[cfg(test)]
+mod tests;

@@ -202,6 +202,11 @@ impl BrokerConfig {
         &self.settings
     }
 
+    /// The effective value of a broker key as text; `None` for null and for unknown keys.
+    pub fn value(&self, name: &str) -> Option<String> {
+        self.settings.value(crate::keys::broker_key(name)?).render()
+    }
+
     /// What the user should know; the broker logs it at its start.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings

@@ -57,3 +57,6 @@ fn check_pattern(pattern: &str) -> Result<(), AlterError> {
         "Illegal client matching pattern: {pattern}"
     )))
 }
+
+#[cfg(test)]
+mod tests;

@@ -385,3 +385,6 @@ pub fn print_config(broker: &BrokerConfig) -> Vec<PrintedKey> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

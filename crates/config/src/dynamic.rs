@@ -159,3 +159,6 @@ fn check_pool(name: &str, old: i64, new: i64) -> Result<(), String> {
          value should {verb}{bound} the current value {old}"
     ))
 }
+
+#[cfg(test)]
+mod tests;

@@ -212,3 +212,6 @@ fn effective(settings: &Settings, after: &Overrides, name: &str) -> i64 {
         other => unreachable!("{name} is not a number: {other:?}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

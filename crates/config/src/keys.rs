@@ -262,7 +262,7 @@ pub fn nearest_broker_key(name: &str) -> Option<&'static str> {
     nearest(name, broker_keys().map(|key| key.name))
 }
 
-/// The one of `names` that differs least from `name`, unless all differ in more than a third.
+/// The one of `names` that differs least from `name`, unless all differ in more than a quarter.
 pub(crate) fn nearest(
     name: &str,
     names: impl Iterator<Item = &'static str>,
@@ -276,7 +276,7 @@ pub(crate) fn nearest(
     names
         .map(|candidate| (edit_distance(&lower, candidate), candidate))
         .min()
-        .filter(|(distance, candidate)| distance * 3 <= candidate.len().max(lower.len()))
+        .filter(|(distance, candidate)| distance * 4 <= candidate.len().max(lower.len()))
         .map(|(_, candidate)| candidate)
 }
 
@@ -294,3 +294,6 @@ fn edit_distance(a: &str, b: &str) -> usize {
     }
     previous[b.len()]
 }
+
+#[cfg(test)]
+mod tests;

@@ -411,3 +411,6 @@ fn inter_broker_name(settings: &Settings, protocols: &Protocols) -> Result<Strin
     }
     Ok(name)
 }
+
+#[cfg(test)]
+mod tests;

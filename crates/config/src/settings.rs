@@ -104,7 +104,8 @@ impl Settings {
                     problems.push(Problem::Malformed {
                         path: PathBuf::from(path),
                         line: cause.line_number(),
-                        cause: cause.to_string(),
+                        // Its own mention of the line says what the path already does.
+                        cause: without_line(&cause.to_string()),
                     });
                     return;
                 }
@@ -337,7 +338,18 @@ impl Settings {
     }
 }
 
+fn without_line(message: &str) -> String {
+    message
+        .split(" (line_number")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
 /// The key that our own code names.
 fn broker_key(name: &str) -> &'static Key {
     keys::broker_key(name).unwrap_or_else(|| unreachable!("no broker key {name}"))
 }
+
+#[cfg(test)]
+mod tests;

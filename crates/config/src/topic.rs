@@ -530,3 +530,6 @@ fn validate_tiered(topic: &TopicConfigs, tiering: bool) -> Result<(), AlterError
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -386,3 +386,6 @@ fn java_double(value: f64) -> String {
         _ => text,
     }
 }
+
+#[cfg(test)]
+mod tests;
