@@ -1,0 +1,66 @@
+//! The limits and timeouts that rule a group coordinator.
+//!
+//! Invariant: every bound the machine enforces is a field here, with Kafka's default where Kafka has one.
+//! The shell fills it from the broker's configuration and may replace it at any time with `set_config`.
+
+/// `group.min.session.timeout.ms`.
+pub const DEFAULT_MIN_SESSION_TIMEOUT_MS: i32 = 6_000;
+/// `group.max.session.timeout.ms`.
+pub const DEFAULT_MAX_SESSION_TIMEOUT_MS: i32 = 1_800_000;
+/// `group.initial.rebalance.delay.ms`.
+pub const DEFAULT_INITIAL_REBALANCE_DELAY_MS: i32 = 3_000;
+/// `group.max.size`.
+pub const DEFAULT_MAX_SIZE: usize = i32::MAX as usize;
+/// `offset.metadata.max.bytes`; counted in UTF-16 units, as Kafka counts.
+pub const DEFAULT_OFFSET_METADATA_MAX_BYTES: usize = 4_096;
+/// `offsets.retention.minutes`, in milliseconds.
+pub const DEFAULT_OFFSETS_RETENTION_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
+/// `offsets.retention.check.interval.ms`.
+pub const DEFAULT_OFFSETS_RETENTION_CHECK_INTERVAL_MS: i64 = 600_000;
+/// How long a member that has no id of its own yet may stay parked in its first join.
+/// It cannot heartbeat, so only this bound removes it when its client is gone. Kafka's constant.
+pub const DEFAULT_NEW_MEMBER_JOIN_TIMEOUT_MS: i32 = 5 * 60 * 1_000;
+
+/// Groups that one `__consumer_offsets` partition may hold. Kafka has no bound; ours keeps a client
+/// that invents group ids from filling memory.
+pub const DEFAULT_MAX_GROUPS: usize = 100_000;
+/// Ids handed out by MEMBER_ID_REQUIRED that have not come back yet, per group.
+pub const DEFAULT_MAX_PENDING_MEMBERS: usize = 10_000;
+/// Names and metadata of all protocols that one member offers.
+pub const DEFAULT_MAX_PROTOCOL_BYTES: usize = 16 * 1024 * 1024;
+/// Records that one append of tombstones carries when it need not be atomic.
+pub const MAX_RECORDS_PER_CLEANUP_APPEND: usize = 1_000;
+
+/// Configuration of the classic group protocol and of committed offsets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupConfig {
+    pub min_session_timeout_ms: i32,
+    pub max_session_timeout_ms: i32,
+    pub initial_rebalance_delay_ms: i32,
+    pub max_size: usize,
+    pub new_member_join_timeout_ms: i32,
+    pub offset_metadata_max_bytes: usize,
+    pub offsets_retention_ms: i64,
+    pub offsets_retention_check_interval_ms: i64,
+    pub max_groups: usize,
+    pub max_pending_members: usize,
+    pub max_protocol_bytes: usize,
+}
+
+impl Default for GroupConfig {
+    fn default() -> Self {
+        Self {
+            min_session_timeout_ms: DEFAULT_MIN_SESSION_TIMEOUT_MS,
+            max_session_timeout_ms: DEFAULT_MAX_SESSION_TIMEOUT_MS,
+            initial_rebalance_delay_ms: DEFAULT_INITIAL_REBALANCE_DELAY_MS,
+            max_size: DEFAULT_MAX_SIZE,
+            new_member_join_timeout_ms: DEFAULT_NEW_MEMBER_JOIN_TIMEOUT_MS,
+            offset_metadata_max_bytes: DEFAULT_OFFSET_METADATA_MAX_BYTES,
+            offsets_retention_ms: DEFAULT_OFFSETS_RETENTION_MS,
+            offsets_retention_check_interval_ms: DEFAULT_OFFSETS_RETENTION_CHECK_INTERVAL_MS,
+            max_groups: DEFAULT_MAX_GROUPS,
+            max_pending_members: DEFAULT_MAX_PENDING_MEMBERS,
+            max_protocol_bytes: DEFAULT_MAX_PROTOCOL_BYTES,
+        }
+    }
+}
