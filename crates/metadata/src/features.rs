@@ -3,9 +3,12 @@
 //! Invariant: a feature at level 0 is absent; `metadata.version` has no level 0.
 //! Read by ApiVersions, by the controller, and by whoever asks whether a protocol is switched on.
 
+use std::collections::BTreeMap;
+
 use imbl::OrdMap;
 use ottla_protocol::Str;
 
+use crate::broker::LevelRange;
 use crate::version::{METADATA_VERSION_FEATURE, MetadataVersion};
 
 pub const KRAFT_VERSION_FEATURE: &str = "kraft.version";
@@ -69,6 +72,20 @@ impl Feature {
     pub fn requires_metadata_level(&self) -> i16 {
         self.requires_metadata_level
     }
+}
+
+/// What a broker or controller of this program says that it supports when it registers.
+pub fn supported_features() -> BTreeMap<Str, LevelRange> {
+    let range = |f: &Feature| {
+        (
+            Str::from_static(f.name),
+            LevelRange {
+                min: f.level_min,
+                max: f.level_max,
+            },
+        )
+    };
+    FEATURES.iter().map(range).collect()
 }
 
 /// The levels in force.

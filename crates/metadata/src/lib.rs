@@ -59,6 +59,7 @@ pub use delta::{
 pub use error::ReplayError;
 pub use features::{
     ELIGIBLE_LEADER_REPLICAS_FEATURE, FEATURES, Feature, Features, KRAFT_VERSION_FEATURE,
+    supported_features,
 };
 pub use image::{MetadataImage, Provenance};
 pub use loader::Loader;
