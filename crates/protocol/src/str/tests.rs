@@ -11,7 +11,9 @@ fn behaves_like_str() {
     assert_eq!(a.len(), 5);
     assert!(a.starts_with("to"));
     assert_eq!(format!("{a} {a:?} [{a:>7}]"), "topic \"topic\" [  topic]");
-    assert!(Str::from("a") < Str::from("b"));
+    let mut sorted = [Str::from("b"), Str::from("a"), Str::from("B")];
+    sorted.sort();
+    assert_eq!(sorted, ["B", "a", "b"]);
     assert_eq!(Str::default(), "");
     const NAME: Str = Str::from_static("__consumer_offsets");
     assert_eq!(String::from(NAME), "__consumer_offsets");

@@ -3,6 +3,9 @@
 //! A field that every version has is read without a branch; neighbours that appear in the same
 //! versions share one. The primitives live in `ottla_protocol::{Decoder, Encoder}`.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write;
 
 use super::schema::{Field, Kind, Message, SchemaError, Type};
@@ -335,6 +338,7 @@ impl FieldPlan {
         };
         let null_check = regular.and_then(|versions| match field.nullable {
             Some(nullable) => nullable.condition_within(versions),
+            None if nullable => Some("false".to_owned()),
             None => None,
         });
         let (mut read, mut write) = statements(field, nullable, &ident, false);
@@ -468,7 +472,10 @@ fn default_value(field: &Field, nullable: bool) -> Result<Option<String>, Schema
     let text = field.default.as_deref();
     if nullable {
         return match (text, &field.ty) {
-            (Some("null"), _) | (None, Type::Records) => Ok(None),
+            (Some("null"), _) => Ok(None),
+            // Always optional in Rust, for that is how the record paths handle them.
+            (None, Type::Records) if field.nullable.is_some() => Ok(None),
+            (None, Type::Records) => Ok(Some("Some(Records::Bytes(Bytes::new()))".to_owned())),
             (None, _) => Ok(Some("Some(Default::default())".to_owned())),
             (Some(text), Type::String) => Ok(Some(format!("Some(Str::from_static({text:?}))"))),
             _ => Err(invalid()),

@@ -2,6 +2,9 @@
 //!
 //! Prose ("about") and comments are skipped here, so that nothing of it can reach our code.
 
+#[cfg(test)]
+mod tests;
+
 use serde::Deserialize;
 
 use super::versions::Versions;

@@ -1,5 +1,8 @@
 //! Ranges of versions as the schemas write them: `none`, `3`, `1-4`, `2+`.
 
+#[cfg(test)]
+mod tests;
+
 use super::schema::SchemaError;
 
 /// Inclusive; an open end is `i16::MAX`.

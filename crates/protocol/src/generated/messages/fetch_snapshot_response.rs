@@ -86,7 +86,7 @@ impl Wire for TopicSnapshot {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PartitionSnapshot {
     pub index: i32,
     pub error_code: i16,
@@ -98,6 +98,21 @@ pub struct PartitionSnapshot {
     pub unknown_tagged_fields: Vec<TaggedField>,
 }
 
+impl Default for PartitionSnapshot {
+    fn default() -> Self {
+        Self {
+            index: Default::default(),
+            error_code: Default::default(),
+            snapshot_id: Default::default(),
+            current_leader: Default::default(),
+            size: Default::default(),
+            position: Default::default(),
+            unaligned_records: Some(Records::Bytes(Bytes::new())),
+            unknown_tagged_fields: Vec::new(),
+        }
+    }
+}
+
 impl Wire for PartitionSnapshot {
     fn read(d: &mut Decoder<'_>, version: i16, flexible: bool) -> Result<Self, DecodeError> {
         let mut m = Self::default();
@@ -107,6 +122,12 @@ impl Wire for PartitionSnapshot {
         m.size = d.i64()?;
         m.position = d.i64()?;
         m.unaligned_records = d.records(flexible)?;
+        d.check_null(
+            m.unaligned_records.is_none(),
+            false,
+            "PartitionSnapshot.unaligned_records",
+            version,
+        )?;
         if flexible {
             m.unknown_tagged_fields = d.tagged_fields(&mut |d, tag| {
                 match tag {
@@ -127,6 +148,12 @@ impl Wire for PartitionSnapshot {
         self.snapshot_id.write(e, version, flexible)?;
         e.i64(self.size);
         e.i64(self.position);
+        e.check_null(
+            self.unaligned_records.is_none(),
+            false,
+            "PartitionSnapshot.unaligned_records",
+            version,
+        )?;
         e.records(self.unaligned_records.as_ref(), flexible)?;
         if flexible {
             let mut tags = e.begin_tags(&self.unknown_tagged_fields);
