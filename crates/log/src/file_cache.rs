@@ -1,0 +1,170 @@
+//! A bounded number of open files for an unbounded number of segments.
+//!
+//! Invariant: a [`FileSlot`] is opened when it is used, and at most `capacity` slots (and those whose users still hold
+//! the handle) are open at a time. A handle that a reader holds stays valid when its slot is closed, and when the file
+//! is renamed or removed.
+//! Called by segments and their indexes.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use crate::disk::{Disk, DiskFile};
+use crate::names::FileKind;
+
+/// Files kept open at most, unless the broker is configured otherwise. Below the 20,000 that a process may have on
+/// common machines, with room for as many connections.
+pub const DEFAULT_OPEN_FILES_MAX: usize = 8_000;
+
+/// A log's directory; all its slots share it, so that a rename moves them together.
+#[derive(Debug)]
+pub(crate) struct DirPath(ArcSwap<PathBuf>);
+
+impl DirPath {
+    pub fn new(path: PathBuf) -> Arc<DirPath> {
+        Arc::new(DirPath(ArcSwap::from_pointee(path)))
+    }
+
+    pub fn path(&self) -> Arc<PathBuf> {
+        self.0.load_full()
+    }
+
+    pub fn set(&self, path: PathBuf) {
+        self.0.store(Arc::new(path));
+    }
+
+    pub fn file(&self, base_offset: i64, kind: FileKind) -> PathBuf {
+        self.0.load().join(kind.file_name(base_offset))
+    }
+}
+
+/// The open files, in the order in which they will be looked at for closing.
+#[derive(Debug)]
+pub struct FileCache {
+    disk: Disk,
+    capacity: usize,
+    ring: Mutex<VecDeque<Weak<FileSlot>>>,
+}
+
+impl FileCache {
+    pub fn new(disk: Disk, capacity: usize) -> Arc<FileCache> {
+        Arc::new(FileCache {
+            disk,
+            capacity: capacity.max(1),
+            ring: Mutex::new(VecDeque::new()),
+        })
+    }
+
+    pub fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// Slots that are open or were so until lately.
+    pub fn open_files(&self) -> usize {
+        self.ring.lock().expect("file cache poisoned").len()
+    }
+
+    /// Notes that `slot` is open, and closes others if there are too many: those not used since they were last looked
+    /// at go first (a clock, not a strict order of use, so that a use costs one store and no lock).
+    fn admit(&self, slot: &Arc<FileSlot>) {
+        let mut closed = Vec::new();
+        let mut ring = self.ring.lock().expect("file cache poisoned");
+        if !slot.listed.swap(true, Ordering::AcqRel) {
+            ring.push_back(Arc::downgrade(slot));
+        }
+        // Each listed slot is visited twice at most: once to take its mark, once to close it.
+        let mut visits = ring.len() * 2;
+        while ring.len() > self.capacity && visits > 0 {
+            visits -= 1;
+            let Some(oldest) = ring.pop_front() else {
+                break;
+            };
+            let Some(candidate) = oldest.upgrade() else {
+                continue;
+            };
+            let is_open = candidate.file.load().is_some();
+            if is_open && candidate.used.swap(false, Ordering::AcqRel) {
+                ring.push_back(oldest);
+                continue;
+            }
+            candidate.listed.store(false, Ordering::Release);
+            closed.push(candidate.file.swap(None));
+        }
+        drop(ring);
+        // Closing happens here, outside of the lock.
+        drop(closed);
+    }
+}
+
+/// One file that is opened on demand.
+#[derive(Debug)]
+pub(crate) struct FileSlot {
+    cache: Arc<FileCache>,
+    dir: Arc<DirPath>,
+    base_offset: i64,
+    kind: FileKind,
+    file: ArcSwapOption<DiskFile>,
+    /// Used since the cache last looked.
+    used: AtomicBool,
+    /// In the cache's ring.
+    listed: AtomicBool,
+}
+
+impl FileSlot {
+    pub fn new(
+        cache: &Arc<FileCache>,
+        dir: &Arc<DirPath>,
+        base_offset: i64,
+        kind: FileKind,
+    ) -> Arc<FileSlot> {
+        Arc::new(FileSlot {
+            cache: Arc::clone(cache),
+            dir: Arc::clone(dir),
+            base_offset,
+            kind,
+            file: ArcSwapOption::empty(),
+            used: AtomicBool::new(false),
+            listed: AtomicBool::new(false),
+        })
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.file(self.base_offset, self.kind)
+    }
+
+    /// The open file; an error if it does not exist.
+    pub fn get(self: &Arc<FileSlot>) -> io::Result<Arc<DiskFile>> {
+        self.open(false)
+    }
+
+    /// The open file, created if need be.
+    pub fn get_or_create(self: &Arc<FileSlot>) -> io::Result<Arc<DiskFile>> {
+        self.open(true)
+    }
+
+    fn open(self: &Arc<FileSlot>, create: bool) -> io::Result<Arc<DiskFile>> {
+        if let Some(file) = self.file.load_full() {
+            if !self.used.load(Ordering::Relaxed) {
+                self.used.store(true, Ordering::Relaxed);
+            }
+            return Ok(file);
+        }
+        let file = Arc::new(self.cache.disk.open(&self.path(), create)?);
+        self.used.store(true, Ordering::Relaxed);
+        self.file.store(Some(Arc::clone(&file)));
+        self.cache.admit(self);
+        Ok(file)
+    }
+
+    /// Lets go of the file; users that hold it keep it.
+    pub fn close(&self) {
+        self.file.store(None);
+    }
+}
+
+#[cfg(test)]
+mod tests;

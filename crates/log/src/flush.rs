@@ -1,0 +1,286 @@
+//! Making appended batches durable, rolling to the next segment, and closing.
+//!
+//! Invariant: no lock that an append needs is held while a file is synced. One thread syncs a log at a time; those that
+//! come meanwhile wait, and then one of them syncs for all (group commit). The recovery point moves only after a sync of
+//! everything before it, directory entries of fresh files included.
+//! Called by the broker's disk threads (`flush.messages`), by the manager (interval, bytes, close) and in the
+//! background after a roll.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex};
+
+use crate::error::{Context, StorageError};
+use crate::log::{Log, Writer};
+use crate::names::FileKind;
+use crate::producer_state::snapshot;
+use crate::segment::Segment;
+
+/// Lets one thread sync (or cut) the log at a time.
+#[derive(Debug, Default)]
+pub(crate) struct FlushGate {
+    is_taken: Mutex<bool>,
+    released: Condvar,
+}
+
+/// Holds the gate until it is dropped.
+#[derive(Debug)]
+pub(crate) struct GatePass<'a>(&'a FlushGate);
+
+impl FlushGate {
+    /// Waits for the gate until `is_done` says that there is nothing left to do.
+    fn enter_unless(&self, is_done: impl Fn() -> bool) -> Option<GatePass<'_>> {
+        let mut is_taken = self.is_taken.lock().expect("flush gate poisoned");
+        loop {
+            if is_done() {
+                return None;
+            }
+            if !*is_taken {
+                *is_taken = true;
+                return Some(GatePass(self));
+            }
+            is_taken = self.released.wait(is_taken).expect("flush gate poisoned");
+        }
+    }
+
+    /// Waits for the gate: whoever cuts the log must not do so while it is synced.
+    pub fn enter(&self) -> GatePass<'_> {
+        self.enter_unless(|| false)
+            .expect("there is always something to do")
+    }
+}
+
+impl Drop for GatePass<'_> {
+    fn drop(&mut self) {
+        *self.0.is_taken.lock().expect("flush gate poisoned") = false;
+        self.0.released.notify_all();
+    }
+}
+
+impl Log {
+    /// Returns when everything before `offset` is durable; blocks the caller for as long as that takes.
+    pub fn flush_to(&self, offset: i64) -> Result<(), StorageError> {
+        let offset = offset.min(self.log_end_offset());
+        let is_done = || self.recovery_point() >= offset || self.log_dir.has_failed();
+        while let Some(_pass) = self.flush.enter_unless(is_done) {
+            self.sync()?;
+        }
+        self.check_online()
+    }
+
+    /// Makes everything durable that is appended at this moment.
+    pub fn flush(&self) -> Result<(), StorageError> {
+        self.flush_to(self.log_end_offset())
+    }
+
+    /// Bytes that a crash of the machine could lose.
+    pub fn unflushed_bytes(&self) -> u64 {
+        self.unflushed_bytes.load(Ordering::Relaxed)
+    }
+
+    /// When the oldest unflushed batch was appended, if there is one.
+    pub fn unflushed_since_ms(&self) -> Option<i64> {
+        (self.unflushed_bytes() > 0).then(|| self.unflushed_since_ms.load(Ordering::Relaxed))
+    }
+
+    /// Syncs what lies between the recovery point and the end. The caller holds the gate.
+    fn sync(&self) -> Result<(), StorageError> {
+        self.unflushed_bytes.store(0, Ordering::Relaxed);
+        let tail = self.tail.load();
+        let segments = self.segments.load_full();
+        self.sync_segments(&segments, tail.segment)
+            .map_err(|error| self.log_dir.note(error))?;
+        self.recovery_point
+            .fetch_max(tail.end_offset, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn sync_segments(&self, segments: &[Arc<Segment>], active: i64) -> Result<(), StorageError> {
+        let recovery_point = self.recovery_point();
+        let first = segments
+            .partition_point(|segment| segment.base_offset <= recovery_point)
+            .saturating_sub(1);
+        let mut has_fresh_files = false;
+        for segment in &segments[first..] {
+            if segment.base_offset > active {
+                break;
+            }
+            segment
+                .file_or_create()?
+                .sync_data()
+                .context("sync", segment.path(FileKind::Log))?;
+            if segment.base_offset < active {
+                segment.sync_indexes()?;
+            }
+            has_fresh_files |= segment.base_offset >= recovery_point;
+        }
+        if has_fresh_files {
+            self.sync_dirs()?;
+        }
+        Ok(())
+    }
+
+    fn sync_dirs(&self) -> Result<(), StorageError> {
+        let dir = self.dir.path();
+        let disk = self.environment.disk();
+        disk.sync_dir(&dir).context("sync", &*dir)?;
+        // The first segment's flush is also the first that needs the log's own directory to be there.
+        disk.sync_dir(self.log_dir.path())
+            .context("sync", self.log_dir.path())
+    }
+
+    /// Begins a segment at the log end.
+    pub fn roll(&self, now_ms: i64) -> Result<(), StorageError> {
+        let mut writer = self.writer();
+        self.roll_to(&mut writer, self.log_end_offset(), now_ms)
+            .map_err(|error| self.log_dir.note(error))
+    }
+
+    /// Begins a segment at `base_offset` or the log end, whichever is later.
+    pub(crate) fn roll_to(
+        &self,
+        writer: &mut Writer,
+        base_offset: i64,
+        now_ms: i64,
+    ) -> Result<(), StorageError> {
+        let base_offset = base_offset.max(self.log_end_offset());
+        let old = self.active_segment();
+        if old.base_offset == base_offset {
+            if old.size() == 0 {
+                // Nothing was written yet, so that this segment is as good as a fresh one.
+                return old.reset_derived();
+            }
+            // Only a segment without offsets could have bytes and no range; it is never made.
+            debug_assert!(false, "a segment with bytes ends at its base offset");
+            return Ok(());
+        }
+        old.seal()?;
+        let segment = self.create_segment(base_offset, now_ms)?;
+        let mut segments = self.segments.load().as_ref().clone();
+        segments.push(Arc::new(segment));
+        self.segments.store(Arc::new(segments));
+        self.tail.reset(base_offset, self.log_end_offset(), 0);
+        writer.since_index_entry = 0;
+        writer.roll_jitter_ms = self.roll_jitter(base_offset);
+        writer.producers.end_offset = base_offset;
+        self.take_snapshot(writer, false)?;
+        self.after_roll(old, base_offset);
+        Ok(())
+    }
+
+    /// Creates the files of a segment; readers do not see it yet.
+    pub(crate) fn create_segment(
+        &self,
+        base_offset: i64,
+        now_ms: i64,
+    ) -> Result<Segment, StorageError> {
+        let segment = Segment::new(&self.environment.files, &self.dir, base_offset, 0, now_ms);
+        let file = segment.file_or_create()?;
+        if !file
+            .is_empty()
+            .context("look at", segment.path(FileKind::Log))?
+        {
+            // Left by a roll whose segment list was never published.
+            file.set_len(0)
+                .context("cut", segment.path(FileKind::Log))?;
+        }
+        segment.reset_derived()?;
+        Ok(segment)
+    }
+
+    /// A roll's file work that nobody waits for.
+    fn after_roll(&self, old: Arc<Segment>, base_offset: i64) {
+        let me = self.me.clone();
+        self.environment.background.run(Box::new(move || {
+            let Some(log) = me.upgrade() else {
+                return;
+            };
+            // A log that is gone, or whose directory failed, has said so already.
+            if let Err(error) = log.flush_to(base_offset) {
+                tracing::warn!(partition = %log.partition, %error, "cannot flush a rolled segment");
+            }
+            drop(old);
+        }));
+    }
+
+    /// Up to `segment.jitter.ms`, the same for the same segment, spread over segments.
+    pub(crate) fn roll_jitter(&self, base_offset: i64) -> i64 {
+        let config = self.config.load();
+        let most = config.segment_jitter_ms.min(config.segment_ms);
+        if most <= 0 {
+            return 0;
+        }
+        let mut hash = 0xcbf2_9ce4_8422_2325u64;
+        let key = self.partition.topic.bytes();
+        for byte in key
+            .chain(self.partition.partition.to_be_bytes())
+            .chain(base_offset.to_be_bytes())
+        {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        (hash % most as u64) as i64
+    }
+
+    /// Writes a snapshot of the producers at the state's end, unless there is one.
+    pub(crate) fn take_snapshot(
+        &self,
+        writer: &mut Writer,
+        sync: bool,
+    ) -> Result<(), StorageError> {
+        let offset = writer.producers.end_offset;
+        if writer.snapshots.last() >= Some(&offset) {
+            return Ok(());
+        }
+        let path = self.snapshot_path(offset);
+        let bytes = snapshot::encode(writer.producers.entries().into_iter());
+        self.environment
+            .disk()
+            .write_file(&path, &bytes, sync)
+            .context("write", &path)?;
+        writer.snapshots.push(offset);
+        Ok(())
+    }
+
+    pub(crate) fn snapshot_path(&self, offset: i64) -> PathBuf {
+        self.dir.file(offset, FileKind::Snapshot)
+    }
+
+    /// Flushes, writes what is kept in memory, and refuses appends from then on. Reads go on.
+    pub fn close(&self) -> Result<(), StorageError> {
+        let mut writer = self.writer();
+        if self.is_closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.check_online()?;
+        let result = self.close_files(&mut writer);
+        drop(writer);
+        result.map_err(|error| self.log_dir.note(error))
+    }
+
+    fn close_files(&self, writer: &mut Writer) -> Result<(), StorageError> {
+        let active = self.active_segment();
+        let is_dirty = self.recovery_point() < self.log_end_offset();
+        let has_file = writer.snapshots.last() == Some(&writer.producers.end_offset);
+        if !has_file && (writer.producers.end_offset > 0) {
+            self.take_snapshot(writer, true)?;
+        }
+        if is_dirty {
+            active.seal()?;
+            let _pass = self.flush.enter();
+            self.sync()?;
+            active.sync_indexes()?;
+        }
+        for segment in self.segments.load().iter() {
+            segment.close_files();
+        }
+        Ok(())
+    }
+
+    /// Lets go of all files without flushing: the log is gone, or its directory failed.
+    pub fn abandon(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        for segment in self.segments.load().iter() {
+            segment.close_files();
+        }
+    }
+}

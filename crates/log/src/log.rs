@@ -1,0 +1,302 @@
+//! One replica's log: what it is made of, and the positions that others see.
+//!
+//! ```text
+//! log start ≤ last stable ≤ high watermark ≤ log end          recovery point ≤ log end
+//! ```
+//!
+//! Invariant: batches lie in offset order, each offset in one segment. One writer at a time (the lock in `writer`);
+//! readers take no lock that is held over I/O: they load the segment list and the [`Tail`]. A segment list that names
+//! a segment is published before the tail that ends in it. No lock is held while a file is synced.
+//! Called by the broker's partitions. The operations live beside this file: `append`, `read`, `lookup`, `flush`,
+//! `truncate`, `retention`, `open`.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+use arc_swap::ArcSwap;
+use ottla_protocol::Uuid;
+use ottla_protocol::ids::TopicPartition;
+
+use crate::config::LogConfig;
+use crate::environment::{Environment, LogDir};
+use crate::epoch_cache::{EpochCache, EpochEnd, EpochEntry};
+use crate::error::{Context, StorageError};
+use crate::file_cache::DirPath;
+use crate::flush::FlushGate;
+use crate::names::{LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA};
+use crate::producer_state::{ProducerDescription, ProducerState, VerificationGuard};
+use crate::segment::Segment;
+use crate::tail::Tail;
+use crate::{ProducerError, checkpoint};
+
+/// Stands for "no transaction is open".
+const NO_UNSTABLE_OFFSET: i64 = i64::MAX;
+
+/// One replica of one partition, on disk.
+#[derive(Debug)]
+pub struct Log {
+    pub(crate) me: Weak<Log>,
+    pub(crate) partition: TopicPartition,
+    pub(crate) environment: Arc<Environment>,
+    pub(crate) log_dir: Arc<LogDir>,
+    pub(crate) dir: Arc<DirPath>,
+    pub(crate) config: ArcSwap<LogConfig>,
+    pub(crate) topic_id: Mutex<Option<Uuid>>,
+    /// By base offset; never empty.
+    pub(crate) segments: ArcSwap<Vec<Arc<Segment>>>,
+    pub(crate) tail: Tail,
+    pub(crate) log_start_offset: AtomicI64,
+    pub(crate) high_watermark: AtomicI64,
+    pub(crate) first_unstable_offset: AtomicI64,
+    /// Everything before this offset is durable.
+    pub(crate) recovery_point: AtomicI64,
+    /// Bytes appended since the last flush began.
+    pub(crate) unflushed_bytes: AtomicU64,
+    /// When the oldest of them was appended; 0 if there are none.
+    pub(crate) unflushed_since_ms: AtomicI64,
+    pub(crate) flush: FlushGate,
+    pub(crate) writer: Mutex<Writer>,
+    pub(crate) epochs: Mutex<EpochCache>,
+    pub(crate) is_closed: AtomicBool,
+}
+
+/// What only the writer needs.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub producers: ProducerState,
+    /// Bytes since the last index entry.
+    pub since_index_entry: u64,
+    /// Offsets of the snapshot files, in order.
+    pub snapshots: Vec<i64>,
+    /// Logs of a topic need not roll at the same time.
+    pub roll_jitter_ms: i64,
+}
+
+impl Log {
+    pub fn partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    pub fn topic_id(&self) -> Option<Uuid> {
+        *self.topic_id.lock().expect("topic id poisoned")
+    }
+
+    /// Writes `partition.metadata`, if the topic id is not known yet.
+    pub fn assign_topic_id(&self, topic_id: Uuid) -> Result<(), StorageError> {
+        let mut known = self.topic_id.lock().expect("topic id poisoned");
+        if known.is_some() || topic_id.is_zero() {
+            return Ok(());
+        }
+        let path = self.dir.path().join(PARTITION_METADATA);
+        self.environment
+            .disk()
+            .replace_file_no_dir_sync(
+                &path,
+                checkpoint::format_partition_metadata(topic_id).as_bytes(),
+            )
+            .context("write", &path)
+            .map_err(|error| self.log_dir.note(error))?;
+        *known = Some(topic_id);
+        Ok(())
+    }
+
+    /// The log's own directory, `topic-partition`.
+    pub fn dir(&self) -> PathBuf {
+        self.dir.path().to_path_buf()
+    }
+
+    /// The directory that the log's directory is in.
+    pub fn log_dir(&self) -> &Arc<LogDir> {
+        &self.log_dir
+    }
+
+    pub fn config(&self) -> Arc<LogConfig> {
+        self.config.load_full()
+    }
+
+    pub fn set_config(&self, config: Arc<LogConfig>) {
+        self.config.store(config);
+    }
+
+    pub fn log_start_offset(&self) -> i64 {
+        self.log_start_offset.load(Ordering::Acquire)
+    }
+
+    /// The offset that the next record gets.
+    pub fn log_end_offset(&self) -> i64 {
+        self.tail.end_offset()
+    }
+
+    pub fn high_watermark(&self) -> i64 {
+        self.high_watermark.load(Ordering::Acquire)
+    }
+
+    /// Everything before it survives a crash of the machine.
+    pub fn recovery_point(&self) -> i64 {
+        self.recovery_point.load(Ordering::Acquire)
+    }
+
+    /// What read_committed consumers may read up to: the high watermark, or the first open transaction before it.
+    pub fn last_stable_offset(&self) -> i64 {
+        self.first_unstable_offset
+            .load(Ordering::Acquire)
+            .min(self.high_watermark())
+    }
+
+    /// The first offset of a transaction that is undecided, or decided above the high watermark.
+    pub fn first_unstable_offset(&self) -> Option<i64> {
+        let offset = self.first_unstable_offset.load(Ordering::Acquire);
+        (offset != NO_UNSTABLE_OFFSET).then_some(offset)
+    }
+
+    /// Moves the high watermark (within log start and log end), and returns it. It may move back after a truncation.
+    pub fn set_high_watermark(&self, high_watermark: i64) -> i64 {
+        let bounded = high_watermark
+            .min(self.log_end_offset())
+            .max(self.log_start_offset());
+        self.high_watermark.store(bounded, Ordering::Release);
+        if self.first_unstable_offset().is_some() {
+            let mut writer = self.writer();
+            writer.producers.on_high_watermark(bounded);
+            self.publish_first_unstable(&writer);
+        }
+        bounded
+    }
+
+    /// Bytes of all segments.
+    pub fn size(&self) -> u64 {
+        self.segments
+            .load()
+            .iter()
+            .map(|segment| segment.size())
+            .sum()
+    }
+
+    pub fn segment_count(&self) -> usize {
+        self.segments.load().len()
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    pub fn latest_epoch(&self) -> Option<i32> {
+        self.epochs().latest().map(|entry| entry.epoch)
+    }
+
+    pub fn earliest_epoch(&self) -> Option<EpochEntry> {
+        self.epochs().earliest()
+    }
+
+    pub fn epoch_entries(&self) -> Vec<EpochEntry> {
+        self.epochs().entries().to_vec()
+    }
+
+    pub fn epoch_for_offset(&self, offset: i64) -> Option<i32> {
+        self.epochs().epoch_for_offset(offset)
+    }
+
+    /// The largest epoch not greater than `epoch`, and where it ended.
+    pub fn end_offset_for_epoch(&self, epoch: i32) -> Option<EpochEnd> {
+        self.epochs().end_offset_for(epoch, self.log_end_offset())
+    }
+
+    /// Notes the start of a leader epoch, durably: what a new leader does before it appends.
+    pub fn assign_epoch_start_offset(
+        &self,
+        epoch: i32,
+        start_offset: i64,
+    ) -> Result<(), StorageError> {
+        let mut epochs = self.epochs();
+        if epochs.assign(epoch, start_offset) {
+            self.write_epochs(&epochs)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn write_epochs(&self, epochs: &EpochCache) -> Result<(), StorageError> {
+        let path = self.dir.path().join(LEADER_EPOCH_CHECKPOINT);
+        checkpoint::write_epochs(self.environment.disk(), &path, epochs.entries())
+            .context("write", &path)
+            .map_err(|error| self.log_dir.note(error))
+    }
+
+    /// What DescribeProducers shows.
+    pub fn active_producers(&self) -> Vec<ProducerDescription> {
+        self.writer()
+            .producers
+            .entries()
+            .into_iter()
+            .map(|entry| entry.describe())
+            .collect()
+    }
+
+    pub fn producer_count(&self) -> usize {
+        self.writer().producers.len()
+    }
+
+    pub fn has_ongoing_transaction(&self, producer_id: i64, producer_epoch: i16) -> bool {
+        self.writer()
+            .producers
+            .has_ongoing_transaction(producer_id, producer_epoch)
+    }
+
+    /// When the producer of the oldest open transaction last wrote.
+    pub fn oldest_txn_timestamp(&self) -> Option<i64> {
+        self.writer().producers.oldest_txn_timestamp()
+    }
+
+    /// Gives out the guard that a transaction's first append must show, after its coordinator confirmed it.
+    pub fn start_verification(
+        &self,
+        producer_id: i64,
+        producer_epoch: i16,
+        sequence: i32,
+        supports_epoch_bump: bool,
+        now_ms: i64,
+    ) -> Result<VerificationGuard, ProducerError> {
+        self.writer().producers.start_verification(
+            producer_id,
+            producer_epoch,
+            sequence,
+            supports_epoch_bump,
+            now_ms,
+        )
+    }
+
+    /// Forgets producers that wrote nothing for `producer.id.expiration.ms`.
+    pub fn remove_expired_producers(&self, now_ms: i64) {
+        let expiration_ms = self.config.load().producer_id_expiration_ms;
+        self.writer()
+            .producers
+            .remove_expired(now_ms, expiration_ms);
+    }
+
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().expect("log writer poisoned")
+    }
+
+    pub(crate) fn epochs(&self) -> MutexGuard<'_, EpochCache> {
+        self.epochs.lock().expect("epoch cache poisoned")
+    }
+
+    pub(crate) fn active_segment(&self) -> Arc<Segment> {
+        let segments = self.segments.load();
+        Arc::clone(segments.last().expect("a log has a segment"))
+    }
+
+    /// Tells readers what the producers' open transactions hold back.
+    pub(crate) fn publish_first_unstable(&self, writer: &Writer) {
+        let offset = writer
+            .producers
+            .first_unstable_offset()
+            .map_or(NO_UNSTABLE_OFFSET, |offset| {
+                offset.max(self.log_start_offset())
+            });
+        self.first_unstable_offset.store(offset, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests;

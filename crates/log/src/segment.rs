@@ -1,0 +1,494 @@
+//! One segment: its `.log`, its indexes, and look-ups in them.
+//!
+//! Invariant: `size` counts complete batches that readers may see; bytes of the file beyond it (a write under way, what
+//! a failed write left) belong to nobody. Everything but `size`, the indexes and the stamps is fixed at creation, and
+//! only the log's single writer changes those.
+//! Called by the log's append, read, look-ups, recovery and retention.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::disk::DiskFile;
+use crate::error::{Context, Damage, DamageReason, ReadError, StorageError};
+use crate::file_cache::{DirPath, FileCache, FileSlot};
+use crate::index::{OffsetEntry, SparseIndex, TimeEntry};
+use crate::names::FileKind;
+use crate::scan::{LARGE_WINDOW, SMALL_WINDOW, Scan, ScanError, ScannedBatch};
+use crate::txn_index::TxnIndex;
+
+/// Marks a segment or log without a timestamp.
+pub const NO_TIMESTAMP: i64 = -1;
+
+/// A timestamp and the last offset of the batch that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TimestampOffset {
+    pub timestamp: i64,
+    pub offset: i64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub base_offset: i64,
+    dir: Arc<DirPath>,
+    log: Arc<FileSlot>,
+    pub offset_index: SparseIndex<OffsetEntry>,
+    pub time_index: SparseIndex<TimeEntry>,
+    pub txn_index: TxnIndex,
+    size: AtomicU64,
+    stamps: Mutex<Stamps>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stamps {
+    /// The largest timestamp, once known.
+    max: Option<TimestampOffset>,
+    /// The max timestamp of the first batch, once known; time-based rolling counts from it.
+    first_batch: Option<i64>,
+    created_ms: i64,
+}
+
+impl Segment {
+    /// A segment whose file may or may not exist; nothing is read or created here.
+    pub fn new(
+        cache: &Arc<FileCache>,
+        dir: &Arc<DirPath>,
+        base_offset: i64,
+        size: u64,
+        created_ms: i64,
+    ) -> Segment {
+        let slot = |kind| FileSlot::new(cache, dir, base_offset, kind);
+        Segment {
+            base_offset,
+            dir: Arc::clone(dir),
+            log: slot(FileKind::Log),
+            offset_index: SparseIndex::new(slot(FileKind::OffsetIndex), base_offset),
+            time_index: SparseIndex::new(slot(FileKind::TimeIndex), base_offset),
+            txn_index: TxnIndex::new(cache, dir, base_offset),
+            size: AtomicU64::new(size),
+            stamps: Mutex::new(Stamps {
+                max: None,
+                first_batch: None,
+                created_ms,
+            }),
+        }
+    }
+
+    pub fn path(&self, kind: FileKind) -> PathBuf {
+        self.dir.file(self.base_offset, kind)
+    }
+
+    pub fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    pub fn set_size(&self, size: u64) {
+        self.size.store(size, Ordering::Release);
+    }
+
+    /// The `.log` file.
+    pub fn file(&self) -> Result<Arc<DiskFile>, StorageError> {
+        self.log.get().context("open", self.path(FileKind::Log))
+    }
+
+    /// The `.log` file, created if need be.
+    pub fn file_or_create(&self) -> Result<Arc<DiskFile>, StorageError> {
+        self.log
+            .get_or_create()
+            .context("open", self.path(FileKind::Log))
+    }
+
+    /// Whether an offset can be written relative to the base, as the indexes do.
+    pub fn can_hold(&self, offset: i64) -> bool {
+        offset
+            .checked_sub(self.base_offset)
+            .is_some_and(|relative| (0..=i64::from(i32::MAX)).contains(&relative))
+    }
+
+    /// Notes a batch that was written at `position`: indexes and timestamps.
+    ///
+    /// `since_entry` counts the bytes since the last index entry, and is the writer's.
+    pub fn note_batch(
+        &self,
+        batch: &ScannedBatch,
+        index_interval_bytes: u32,
+        since_entry: &mut u64,
+    ) -> Result<(), StorageError> {
+        let max = {
+            let mut stamps = self.stamps();
+            if stamps.first_batch.is_none() && batch.position == 0 {
+                stamps.first_batch = Some(batch.max_timestamp);
+            }
+            let known = stamps.max.unwrap_or(TimestampOffset {
+                timestamp: NO_TIMESTAMP,
+                offset: self.base_offset,
+            });
+            let max = if batch.max_timestamp > known.timestamp {
+                TimestampOffset {
+                    timestamp: batch.max_timestamp,
+                    offset: batch.last_offset,
+                }
+            } else {
+                known
+            };
+            stamps.max = Some(max);
+            max
+        };
+        if *since_entry > u64::from(index_interval_bytes) {
+            self.offset_index
+                .append(OffsetEntry {
+                    offset: batch.last_offset,
+                    position: batch.position as u32,
+                })
+                .context("write", self.path(FileKind::OffsetIndex))?;
+            self.append_time_entry(max)?;
+            *since_entry = 0;
+        }
+        *since_entry += batch.size;
+        Ok(())
+    }
+
+    fn append_time_entry(&self, max: TimestampOffset) -> Result<(), StorageError> {
+        if max.timestamp < 0 {
+            return Ok(());
+        }
+        self.time_index
+            .append(TimeEntry {
+                timestamp: max.timestamp,
+                offset: max.offset,
+            })
+            .context("write", self.path(FileKind::TimeIndex))
+    }
+
+    /// What Kafka does to a segment that is no longer appended to: the largest timestamp goes to the time index.
+    pub fn seal(&self) -> Result<(), StorageError> {
+        let max = self.stamps().max;
+        if let Some(max) = max {
+            self.append_time_entry(max)?;
+        }
+        self.flush_indexes()
+    }
+
+    /// Writes index entries that wait in memory.
+    pub fn flush_indexes(&self) -> Result<(), StorageError> {
+        self.offset_index
+            .flush()
+            .context("write", self.path(FileKind::OffsetIndex))?;
+        self.time_index
+            .flush()
+            .context("write", self.path(FileKind::TimeIndex))
+    }
+
+    /// Makes indexes durable; the log file is synced by the log's flush.
+    pub fn sync_indexes(&self) -> Result<(), StorageError> {
+        self.offset_index
+            .sync()
+            .context("sync", self.path(FileKind::OffsetIndex))?;
+        self.time_index
+            .sync()
+            .context("sync", self.path(FileKind::TimeIndex))?;
+        self.txn_index
+            .sync()
+            .context("sync", self.path(FileKind::TxnIndex))
+    }
+
+    /// Whether an index has no room left, so that the log must roll.
+    pub fn are_indexes_full(&self, index_bytes_max: u32) -> bool {
+        self.offset_index.is_full(index_bytes_max, 0) || self.time_index.is_full(index_bytes_max, 1)
+    }
+
+    /// The largest timestamp, or -1 and the base offset if there is none.
+    pub fn max_timestamp(&self) -> TimestampOffset {
+        let mut stamps = self.stamps();
+        if let Some(max) = stamps.max {
+            return max;
+        }
+        let max = match self.time_index.last() {
+            Some(entry) => TimestampOffset {
+                timestamp: entry.timestamp,
+                offset: entry.offset,
+            },
+            None => TimestampOffset {
+                timestamp: NO_TIMESTAMP,
+                offset: self.base_offset,
+            },
+        };
+        stamps.max = Some(max);
+        max
+    }
+
+    /// The largest timestamp, or else when the file was last written: what retention by time counts from.
+    pub fn retention_timestamp(&self) -> Result<i64, StorageError> {
+        let max = self.max_timestamp();
+        if max.timestamp >= 0 {
+            return Ok(max.timestamp);
+        }
+        let path = self.path(FileKind::Log);
+        let modified = std::fs::metadata(&path)
+            .and_then(|metadata| metadata.modified())
+            .context("look at", &path)?;
+        Ok(modified
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis() as i64))
+    }
+
+    /// How long the segment has been open, by the time that its records tell (as Kafka counts).
+    pub fn waited_for_roll(&self, now_ms: i64, batch_timestamp: i64) -> Result<i64, ReadError> {
+        let (first, created_ms) = {
+            let stamps = self.stamps();
+            (stamps.first_batch, stamps.created_ms)
+        };
+        let first = match first {
+            Some(first) => Some(first),
+            None if self.size() == 0 => None,
+            None => {
+                let first = self.batch_at(0)?.map(|batch| batch.max_timestamp);
+                self.stamps().first_batch = first;
+                first
+            }
+        };
+        Ok(match first {
+            Some(first) if first >= 0 => batch_timestamp - first,
+            _ => now_ms - created_ms,
+        })
+    }
+
+    /// The batch that begins at `position`.
+    pub fn batch_at(&self, position: u64) -> Result<Option<ScannedBatch>, ReadError> {
+        let file = self.file()?;
+        let mut scan = Scan::new(&file, position, self.size(), SMALL_WINDOW);
+        scan.next_header().map_err(|error| self.scan_error(error))
+    }
+
+    /// The first batch of those before `end` whose last offset is `offset` or more.
+    ///
+    /// `hint` is the beginning of a batch that is known to lie at or before the one that is looked for.
+    pub fn locate(
+        &self,
+        offset: i64,
+        end: u64,
+        hint: Option<u64>,
+    ) -> Result<Option<ScannedBatch>, ReadError> {
+        if let Some(hint) = hint {
+            return self.scan_for(offset, hint, end, None);
+        }
+        let indexed = self
+            .offset_index
+            .floor(|entry| entry.offset <= offset)
+            .context("read", self.path(FileKind::OffsetIndex))?
+            .filter(|entry| u64::from(entry.position) < end);
+        let Some(entry) = indexed else {
+            return self.scan_for(offset, 0, end, None);
+        };
+        match self.scan_for(offset, u64::from(entry.position), end, Some(entry.offset)) {
+            // The index may lead astray: the log is asked instead, from its beginning.
+            Err(ReadError::Damaged(_)) => self.scan_for(offset, 0, end, None),
+            other => other,
+        }
+    }
+
+    fn scan_for(
+        &self,
+        offset: i64,
+        from: u64,
+        end: u64,
+        mut first_ends_with: Option<i64>,
+    ) -> Result<Option<ScannedBatch>, ReadError> {
+        if from >= end {
+            return Ok(None);
+        }
+        let file = self.file()?;
+        let mut scan = Scan::new(&file, from, end, SMALL_WINDOW).expecting(self.base_offset);
+        loop {
+            match scan.next_header() {
+                Ok(Some(batch))
+                    if first_ends_with
+                        .take()
+                        .is_some_and(|expected| batch.last_offset != expected) =>
+                {
+                    let reason = DamageReason::MisleadingIndex {
+                        offset: batch.last_offset,
+                    };
+                    return Err(self.damage(from, reason).into());
+                }
+                Ok(Some(batch)) if batch.last_offset >= offset => return Ok(Some(batch)),
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(self.scan_error(error)),
+            }
+        }
+    }
+
+    /// The end of the last batch that ends at `limit` or before, for batches from `from` (a beginning of one) on, and
+    /// the offset after it; `None` if the first batch is larger than that.
+    pub fn last_end_before(
+        &self,
+        from: u64,
+        limit: u64,
+        end: u64,
+    ) -> Result<Option<(u64, i64)>, ReadError> {
+        let indexed = self
+            .offset_index
+            .floor(|entry| u64::from(entry.position) <= limit)
+            .context("read", self.path(FileKind::OffsetIndex))?
+            .filter(|entry| u64::from(entry.position) > from);
+        let Some(entry) = indexed else {
+            return self.scan_ends(from, limit, end, None);
+        };
+        match self.scan_ends(u64::from(entry.position), limit, end, Some(entry.offset)) {
+            Err(ReadError::Damaged(_)) => self.scan_ends(from, limit, end, None),
+            other => other,
+        }
+    }
+
+    /// `known` is the last offset of the batch at `from`, which is then known to follow another.
+    fn scan_ends(
+        &self,
+        from: u64,
+        limit: u64,
+        end: u64,
+        known: Option<i64>,
+    ) -> Result<Option<(u64, i64)>, ReadError> {
+        let file = self.file()?;
+        let mut scan = Scan::new(&file, from, end, SMALL_WINDOW).expecting(self.base_offset);
+        let mut last = None;
+        let mut expected = known;
+        loop {
+            let batch = match scan.next_header() {
+                Ok(Some(batch)) => batch,
+                Ok(None) => return Ok(last),
+                // What lies before the damage can be read; the damage itself is met by who reads on.
+                Err(ScanError::Damaged { .. }) if last.is_some() => return Ok(last),
+                Err(error) => return Err(self.scan_error(error)),
+            };
+            if let Some(expected) = expected.take() {
+                if batch.last_offset != expected {
+                    let reason = DamageReason::MisleadingIndex {
+                        offset: batch.last_offset,
+                    };
+                    return Err(self.damage(from, reason).into());
+                }
+                last = Some((from, batch.base_offset));
+            }
+            if batch.end() > limit {
+                return Ok(last);
+            }
+            last = Some((batch.end(), batch.next_offset()));
+        }
+    }
+
+    /// Cuts the segment so that it ends before the batch that has `offset`; returns the bytes that went.
+    pub fn truncate_to_offset(&self, offset: i64) -> Result<u64, ReadError> {
+        let size = self.size();
+        let position = match self.locate(offset, size, None)? {
+            Some(batch) => batch.position,
+            None => size,
+        };
+        self.truncate_to_position(position, offset)?;
+        Ok(size - position)
+    }
+
+    /// Cuts the segment at `position`, where the batch begins that `offset` and all after it are in.
+    pub fn truncate_to_position(&self, position: u64, offset: i64) -> Result<(), ReadError> {
+        self.offset_index
+            .truncate(|entry| entry.offset < offset && u64::from(entry.position) < position)
+            .context("cut", self.path(FileKind::OffsetIndex))?;
+        self.time_index
+            .truncate(|entry| entry.offset < offset)
+            .context("cut", self.path(FileKind::TimeIndex))?;
+        self.txn_index
+            .truncate(offset)
+            .context("cut", self.path(FileKind::TxnIndex))?;
+        self.set_size(position);
+        self.file_or_create()?
+            .set_len(position)
+            .context("cut", self.path(FileKind::Log))?;
+        let max = self.rescan_max_timestamp()?;
+        let mut stamps = self.stamps();
+        stamps.max = Some(max);
+        if position == 0 {
+            stamps.first_batch = None;
+        }
+        Ok(())
+    }
+
+    /// The largest timestamp, from the last time index entry and the batches after it.
+    pub fn rescan_max_timestamp(&self) -> Result<TimestampOffset, ReadError> {
+        let mut max = match self.time_index.last() {
+            Some(entry) => TimestampOffset {
+                timestamp: entry.timestamp,
+                offset: entry.offset,
+            },
+            None => TimestampOffset {
+                timestamp: NO_TIMESTAMP,
+                offset: self.base_offset,
+            },
+        };
+        let from = self
+            .offset_index
+            .floor(|entry| entry.offset <= max.offset)
+            .context("read", self.path(FileKind::OffsetIndex))?
+            .map_or(0, |entry| u64::from(entry.position));
+        let end = self.size();
+        if from >= end {
+            return Ok(max);
+        }
+        let file = self.file()?;
+        let mut scan = Scan::new(&file, from, end, LARGE_WINDOW);
+        while let Some(batch) = scan.next_header().map_err(|error| self.scan_error(error))? {
+            if batch.max_timestamp > max.timestamp {
+                max = TimestampOffset {
+                    timestamp: batch.max_timestamp,
+                    offset: batch.last_offset,
+                };
+            }
+        }
+        Ok(max)
+    }
+
+    /// Takes the stamps from the indexes again, after those changed.
+    pub fn set_max_timestamp(&self, max: TimestampOffset) {
+        self.stamps().max = Some(max);
+    }
+
+    /// Forgets timestamps and index entries, before they are built again.
+    pub fn reset_derived(&self) -> Result<(), StorageError> {
+        self.offset_index
+            .truncate(|_| false)
+            .context("cut", self.path(FileKind::OffsetIndex))?;
+        self.time_index
+            .truncate(|_| false)
+            .context("cut", self.path(FileKind::TimeIndex))?;
+        let mut stamps = self.stamps();
+        stamps.max = None;
+        stamps.first_batch = None;
+        Ok(())
+    }
+
+    pub fn close_files(&self) {
+        self.log.close();
+        self.offset_index.close();
+        self.time_index.close();
+    }
+
+    pub fn scan_error(&self, error: ScanError) -> ReadError {
+        match error {
+            ScanError::Io(source) => {
+                StorageError::new("read", self.path(FileKind::Log), source).into()
+            }
+            ScanError::Damaged { position, reason } => self.damage(position, reason).into(),
+        }
+    }
+
+    pub fn damage(&self, position: u64, reason: DamageReason) -> Damage {
+        Damage {
+            path: self.path(FileKind::Log),
+            position,
+            reason,
+        }
+    }
+
+    fn stamps(&self) -> std::sync::MutexGuard<'_, Stamps> {
+        self.stamps.lock().expect("segment stamps poisoned")
+    }
+}
