@@ -6,15 +6,16 @@
 
 mod lz4;
 mod snappy;
+mod zstd_frames;
 
 use std::io::{self, Read};
 
 use flate2::bufread::MultiGzDecoder;
-use zstd::zstd_safe::DParameter;
 
 use self::lz4::Lz4Frame;
 use self::snappy::SnappyBlocks;
 pub(crate) use self::snappy::{XERIAL_MAGIC, XERIAL_VERSION};
+use self::zstd_frames::ZstdFrames;
 use crate::batch::Codec;
 
 /// Default for how far one batch may decompress. A batch that clients send is a few MiB at most by
@@ -23,9 +24,6 @@ pub const MAX_DECOMPRESSED_BYTES: usize = 256 << 20;
 
 /// Bytes decompressed at a time where the codec has no blocks of its own.
 const CHUNK_BYTES: usize = 32 << 10;
-/// The largest zstd window that is accepted: what level 22 of the reference library asks for, and its own default.
-const ZSTD_WINDOW_LOG_MAX: u32 = 27;
-
 /// Why compressed records could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecompressError {
@@ -71,7 +69,7 @@ enum Decoder<'a> {
     Gzip(Box<MultiGzDecoder<&'a [u8]>>),
     Snappy(SnappyBlocks<'a>),
     Lz4(Lz4Frame<'a>),
-    Zstd(zstd::stream::read::Decoder<'static, &'a [u8]>),
+    Zstd(ZstdFrames<'a>),
 }
 
 impl<'a> Decompressor<'a> {
@@ -85,9 +83,7 @@ impl<'a> Decompressor<'a> {
             Codec::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(input))),
             Codec::Snappy => Decoder::Snappy(SnappyBlocks::new(input)?),
             Codec::Lz4 => Decoder::Lz4(Lz4Frame::new(input)?),
-            Codec::Zstd => {
-                Decoder::Zstd(zstd_decoder(input).map_err(|error| stream_error(codec, &error))?)
-            }
+            Codec::Zstd => Decoder::Zstd(ZstdFrames::new(input)?),
         };
         Ok(Decompressor {
             decoder,
@@ -145,10 +141,10 @@ impl<'a> Decompressor<'a> {
                 buffer.extend_from_slice(input);
                 std::mem::take(input).len()
             }
-            Decoder::Gzip(gzip) => read_chunk(gzip, buffer, Codec::Gzip)?,
+            Decoder::Gzip(gzip) => read_gzip(gzip, buffer)?,
             Decoder::Snappy(blocks) => blocks.next_block(buffer)?,
             Decoder::Lz4(frame) => frame.next_block(buffer)?,
-            Decoder::Zstd(zstd) => read_chunk(zstd, buffer, Codec::Zstd)?,
+            Decoder::Zstd(frames) => frames.next_chunk(buffer)?,
         };
         self.allowance = self
             .allowance
@@ -158,24 +154,14 @@ impl<'a> Decompressor<'a> {
     }
 }
 
-fn zstd_decoder(input: &[u8]) -> io::Result<zstd::stream::read::Decoder<'static, &[u8]>> {
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
-    decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))?;
-    Ok(decoder)
-}
-
-fn read_chunk(
-    reader: &mut impl Read,
-    buffer: &mut Vec<u8>,
-    codec: Codec,
-) -> Result<usize, DecompressError> {
-    buffer.resize(CHUNK_BYTES, 0);
+fn read_gzip(reader: &mut impl Read, buffer: &mut Vec<u8>) -> Result<usize, DecompressError> {
+    let room = make_room(buffer, CHUNK_BYTES);
     let mut end = 0;
-    // Full chunks keep the walker's fast path long; a codec may return less at its block boundaries.
-    while end < buffer.len() {
+    // Full chunks keep the walker's fast path long.
+    while end < room.len() {
         match reader
-            .read(&mut buffer[end..])
-            .map_err(|error| stream_error(codec, &error))?
+            .read(&mut room[end..])
+            .map_err(|error| gzip_error(&error))?
         {
             0 => break,
             count => end += count,
@@ -184,12 +170,15 @@ fn read_chunk(
     Ok(end)
 }
 
-fn stream_error(codec: Codec, error: &io::Error) -> DecompressError {
+fn gzip_error(error: &io::Error) -> DecompressError {
     let reason = match error.kind() {
         io::ErrorKind::UnexpectedEof => Reason::Truncated,
         _ => Reason::Stream(error.to_string()),
     };
-    DecompressError::Corrupt { codec, reason }
+    DecompressError::Corrupt {
+        codec: Codec::Gzip,
+        reason,
+    }
 }
 
 /// Makes room for `len` bytes of output without clearing what the buffer holds from before.

@@ -3,7 +3,7 @@
 //! Invariant: patched header and the batch's own payload together are a batch whose checksum holds if it held before.
 //! Called by the log's append, which writes `[patch][payload]` in one vectored write while the frame stays immutable.
 
-use crc_fast::CrcAlgorithm;
+mod crc_shift;
 
 use crate::batch::{
     ATTRIBUTES_AT, BASE_OFFSET_AT, BatchHeader, CRC_AT, HEADER_LEN, LOG_APPEND_TIME_BIT,
@@ -49,10 +49,11 @@ impl HeaderPatch {
             TimestampType::LogAppendTime => header.attributes() | LOG_APPEND_TIME_BIT,
         };
         let stored = header.crc();
-        let before = self.header_part_of_crc();
+        let before = crc32c(&self.bytes[ATTRIBUTES_AT..]);
         self.put(ATTRIBUTES_AT, &attributes.to_be_bytes());
         self.put(MAX_TIMESTAMP_AT, &max_timestamp.to_be_bytes());
-        let crc = stored ^ before ^ self.header_part_of_crc();
+        let change = before ^ crc32c(&self.bytes[ATTRIBUTES_AT..]);
+        let crc = stored ^ crc_shift::over_bytes(change, self.payload_len);
         self.put(CRC_AT, &crc.to_be_bytes());
         self
     }
@@ -63,13 +64,6 @@ impl HeaderPatch {
 
     pub fn as_bytes(&self) -> &[u8; HEADER_LEN] {
         &self.bytes
-    }
-
-    /// What the checksummed bytes of the header contribute to the checksum of the whole batch.
-    fn header_part_of_crc(&self) -> u32 {
-        let header = u64::from(crc32c(&self.bytes[ATTRIBUTES_AT..]));
-        crc_fast::checksum_combine(CrcAlgorithm::Crc32Iscsi, header, 0, self.payload_len as u64)
-            as u32
     }
 
     fn put(&mut self, at: usize, bytes: &[u8]) {
