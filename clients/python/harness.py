@@ -62,9 +62,12 @@ class Suite:
 
 
 def print_frames(error):
-    # The frames above the check itself are the harness's and say nothing.
-    for frame in traceback.extract_tb(error.__traceback__)[2:]:
-        print(f"     {os.path.basename(frame.filename)}:{frame.lineno} {frame.line}")
+    """The frames of the check, and the one that raised; the client's and the loop's in between say little."""
+    frames = traceback.extract_tb(error.__traceback__)
+    here = os.path.dirname(os.path.abspath(__file__))
+    for frame in frames:
+        if frame is frames[-1] or os.path.dirname(frame.filename) == here and frame.filename != __file__:
+            print(f"     {os.path.basename(frame.filename)}:{frame.lineno} {frame.line}")
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use broker::{Broker, Kind};
+use broker::{Broker, Kind, Plan};
 use install::{Installed, Missing, Toolchain};
 use report::{Report, Verdict};
 use suites::Suite;
@@ -90,7 +90,7 @@ fn run_suite(suite: &Suite, installed: &Installed, places: &Places, target: &Tar
             println!("== {} against {bootstrap}", suite.name);
             run_program(suite, installed, places, bootstrap)
         }
-        Target::Start(kind) => match start_broker(*kind, suite.name, places) {
+        Target::Start(kind) => match start_broker(*kind, suite, places) {
             Ok(broker) => {
                 println!("== {} against {kind} at {}", suite.name, broker.bootstrap());
                 let verdict = run_program(suite, installed, places, broker.bootstrap());
@@ -101,9 +101,14 @@ fn run_suite(suite: &Suite, installed: &Installed, places: &Places, target: &Tar
     }
 }
 
-fn start_broker(kind: Kind, suite: &str, places: &Places) -> Result<Broker, broker::Error> {
-    let limit = Duration::from_secs(BROKER_START_SECONDS_MAX);
-    Broker::start(kind, None, &places.made("run").join(suite), places, limit)
+fn start_broker(kind: Kind, suite: &Suite, places: &Places) -> Result<Broker, broker::Error> {
+    let plan = Plan {
+        kind,
+        port: broker::free_port()?,
+        settings: suite.group.broker_settings(),
+        home: &places.made("run").join(suite.name),
+    };
+    Broker::start(&plan, places, Duration::from_secs(BROKER_START_SECONDS_MAX))
 }
 
 /// Stops the broker and looks at how it ended; data and log stay only where something failed.

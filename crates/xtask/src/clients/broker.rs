@@ -80,35 +80,32 @@ pub struct Broker {
     home: PathBuf,
 }
 
+/// What to start.
+pub struct Plan<'a> {
+    pub kind: Kind,
+    pub port: u16,
+    /// Settings beside the broker's defaults.
+    pub settings: &'a [(&'a str, &'a str)],
+    /// The broker's directory; what lies there is removed first.
+    pub home: &'a Path,
+}
+
 impl Broker {
     /// Starts a broker on an empty `home` and waits until it answers.
-    pub fn start(
-        kind: Kind,
-        port: Option<u16>,
-        home: &Path,
-        places: &Places,
-        limit: Duration,
-    ) -> Result<Self, Error> {
-        if home.exists() {
-            fs::remove_dir_all(home).map_err(Error::io(home.display()))?;
-        }
-        fs::create_dir_all(home).map_err(Error::io(home.display()))?;
-        let port = port.map_or_else(free_port, Ok)?;
-        let mut command = match kind {
-            Kind::Ottla => ottla(port, home, places),
-            Kind::Kafka => kafka::command(port, free_port()?, home, places)?,
-        };
-        let log = process::create(&log_file(home))?;
-        let errors = log.try_clone().map_err(Error::io("the broker's log"))?;
-        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+    pub fn start(plan: &Plan<'_>, places: &Places, limit: Duration) -> Result<Self, Error> {
+        let log = log_file(plan.home);
+        let mut command = prepare(plan, places)?;
+        let output = process::create(&log)?;
+        let errors = output.try_clone().map_err(Error::io(log.display()))?;
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
         let child = command
             .spawn()
             .map_err(Error::io(command.get_program().display()))?;
         let mut broker = Self {
-            kind,
+            kind: plan.kind,
             child,
-            bootstrap: format!("127.0.0.1:{port}"),
-            home: home.to_path_buf(),
+            bootstrap: format!("127.0.0.1:{}", plan.port),
+            home: plan.home.to_path_buf(),
         };
         broker.wait_until_ready(limit)?;
         Ok(broker)
@@ -150,11 +147,6 @@ impl Broker {
         }
     }
 
-    /// Waits until the broker ends by itself.
-    pub fn wait(mut self) -> Result<ExitStatus, Error> {
-        self.child.wait().map_err(Error::io(self.kind))
-    }
-
     /// Asks the broker to stop; that it had ended before, or does not end well, is an error.
     pub fn stop(mut self, limit: Duration) -> Result<(), Error> {
         let (kind, log) = (self.kind, self.log());
@@ -193,23 +185,36 @@ fn log_file(home: &Path) -> PathBuf {
     home.join("broker.log")
 }
 
-fn ottla(port: u16, home: &Path, places: &Places) -> Command {
+/// Empties the home and returns the command that starts the broker.
+pub fn prepare(plan: &Plan<'_>, places: &Places) -> Result<Command, Error> {
+    if plan.home.exists() {
+        fs::remove_dir_all(plan.home).map_err(Error::io(plan.home.display()))?;
+    }
+    fs::create_dir_all(plan.home).map_err(Error::io(plan.home.display()))?;
+    match plan.kind {
+        Kind::Ottla => Ok(ottla(plan, places)),
+        Kind::Kafka => kafka::command(plan, free_port()?, places),
+    }
+}
+
+fn ottla(plan: &Plan<'_>, places: &Places) -> Command {
     let mut command = Command::new(places.root.join("target").join("release").join("ottla"));
+    let data = plan.home.join("data");
     command
         .arg("broker")
         .args([
             "--override",
-            &format!("listeners=PLAINTEXT://127.0.0.1:{port}"),
+            &format!("listeners=PLAINTEXT://127.0.0.1:{}", plan.port),
         ])
-        .args([
-            "--override",
-            &format!("log.dirs={}", home.join("data").display()),
-        ]);
+        .args(["--override", &format!("log.dirs={}", data.display())]);
+    for (name, value) in plan.settings {
+        command.args(["--override", &format!("{name}={value}")]);
+    }
     command
 }
 
 /// A port that nothing listens on at this moment.
-fn free_port() -> Result<u16, Error> {
+pub fn free_port() -> Result<u16, Error> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(Error::io("a free port"))?;
     Ok(listener
         .local_addr()

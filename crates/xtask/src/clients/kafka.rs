@@ -4,11 +4,11 @@
 //! Called by `cargo xtask kafka`, and by `cargo xtask test --broker kafka`.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
 
-use super::broker::{Broker, Error, Kind};
+use super::broker::{self, Error, Kind, Plan};
 use super::install::{self, Toolchain};
 use super::{Places, process};
 
@@ -21,51 +21,64 @@ const FLAGS: &[&str] = &[
     "-XX:MaxGCPauseMillis=20",
     "-XX:InitiatingHeapOccupancyPercent=35",
     "-XX:+ExplicitGCInvokesConcurrent",
+    // The line that says that it has started.
+    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
 ];
-const START_SECONDS_MAX: u64 = 120;
 /// Kafka wants sixteen bytes in its own base64; one cluster on loopback needs no other.
 const CLUSTER_ID: &str = "b3R0bGEtY29tcGFyZXMtMQ";
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// The port it listens on.
+    /// The port it listens on
     #[arg(long, default_value_t = 9092)]
     port: u16,
-    /// Its directory; what lies there is removed first.
+    /// Its directory, which must be empty; without it, one below `target` that is emptied
     #[arg(long, value_name = "DIR")]
     home: Option<PathBuf>,
+    /// A setting beside the defaults (may be given more than once)
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
 }
 
-/// Starts it and waits until it ends.
+/// Becomes Apache Kafka, so that whoever stops this process stops it; returns only what went wrong.
 pub fn run(options: &Options) -> Result<ExitCode, String> {
     let places = Places::new(&crate::test::workspace_root());
     install::set_up(Toolchain::Java, &places).map_err(|missing| missing.to_string())?;
-    let home = options
-        .home
-        .clone()
-        .unwrap_or_else(|| places.made("run").join("kafka"));
-    let limit = Duration::from_secs(START_SECONDS_MAX);
-    let broker = Broker::start(Kind::Kafka, Some(options.port), &home, &places, limit)
-        .map_err(|error| error.to_string())?;
+    let home = match &options.home {
+        Some(home) if !is_empty(home) => return Err(format!("{} is not empty", home.display())),
+        Some(home) => home.clone(),
+        None => places.made("run").join("kafka"),
+    };
+    let settings = pairs(&options.set)?;
+    let plan = Plan {
+        kind: Kind::Kafka,
+        port: options.port,
+        settings: &settings,
+        home: &home,
+    };
+    let mut command = broker::prepare(&plan, &places).map_err(|error| error.to_string())?;
     println!(
-        "Apache Kafka is ready at {}; data and log: {}",
-        broker.bootstrap(),
+        "starting Apache Kafka at 127.0.0.1:{}, its data in {}",
+        options.port,
         home.display()
     );
-    let status = broker.wait().map_err(|error| error.to_string())?;
-    println!("Apache Kafka ended, {status}");
-    Ok(if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Err(command.exec().to_string())
+}
+
+fn is_empty(directory: &Path) -> bool {
+    fs::read_dir(directory).map_or(!directory.exists(), |mut entries| entries.next().is_none())
+}
+
+fn pairs(settings: &[String]) -> Result<Vec<(&str, &str)>, String> {
+    let pair = |text| str::split_once(text, '=').ok_or_else(|| format!("no `=` in `{text}`"));
+    settings.iter().map(|text| pair(text)).collect()
 }
 
 /// Formats the storage in `home` and returns the command that starts the broker.
-pub fn command(port: u16, controller: u16, home: &Path, places: &Places) -> Result<Command, Error> {
+pub fn command(plan: &Plan<'_>, controller: u16, places: &Places) -> Result<Command, Error> {
+    let home = plan.home;
     let properties = home.join("server.properties");
-    fs::write(&properties, settings(port, controller, home))
-        .map_err(Error::io(properties.display()))?;
+    fs::write(&properties, settings(plan, controller)).map_err(Error::io(properties.display()))?;
     let log = home.join("format.log");
     let status = install::java(places, "kafka.tools.StorageTool", FLAGS)
         .args(["format", "--cluster-id", CLUSTER_ID, "--config"])
@@ -84,8 +97,8 @@ pub fn command(port: u16, controller: u16, home: &Path, places: &Places) -> Resu
 }
 
 /// Kafka's defaults, but for what one node on loopback cannot have.
-fn settings(port: u16, controller: u16, home: &Path) -> String {
-    format!(
+fn settings(plan: &Plan<'_>, controller: u16) -> String {
+    let mut settings = format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
          controller.quorum.voters=1@127.0.0.1:{controller}\n\
@@ -98,6 +111,11 @@ fn settings(port: u16, controller: u16, home: &Path) -> String {
          transaction.state.log.min.isr=1\n\
          share.coordinator.state.topic.replication.factor=1\n\
          share.coordinator.state.topic.min.isr=1\n",
-        home.join("data").display()
-    )
+        plan.home.join("data").display(),
+        port = plan.port,
+    );
+    for (name, value) in plan.settings {
+        settings.push_str(&format!("{name}={value}\n"));
+    }
+    settings
 }

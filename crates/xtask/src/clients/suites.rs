@@ -19,6 +19,24 @@ pub enum Group {
     All,
 }
 
+/// Sessions as short as those that the suites ask for in classic groups, where the client sets them.
+const SHORT_CONSUMER_GROUP_SESSIONS: &[(&str, &str)] = &[
+    ("group.consumer.session.timeout.ms", "6000"),
+    ("group.consumer.min.session.timeout.ms", "6000"),
+    ("group.consumer.heartbeat.interval.ms", "500"),
+    ("group.consumer.min.heartbeat.interval.ms", "500"),
+];
+
+impl Group {
+    /// What the broker is told beside its defaults.
+    pub fn broker_settings(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Kip848 => SHORT_CONSUMER_GROUP_SESSIONS,
+            Self::Clients | Self::Transactions | Self::All => &[],
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Suite {
     pub name: &'static str,
@@ -44,6 +62,30 @@ const fn suite(
 
 pub const ALL: &[Suite] = &[
     suite("kcat", Group::Clients, Toolchain::Kcat, "suite.sh"),
+    suite(
+        "confluent-kafka",
+        Group::Clients,
+        Toolchain::Python,
+        "suite_confluent_kafka.py",
+    ),
+    suite(
+        "confluent-kafka-transactions",
+        Group::Transactions,
+        Toolchain::Python,
+        "suite_confluent_kafka_transactions.py",
+    ),
+    suite(
+        "confluent-kafka-kip848",
+        Group::Kip848,
+        Toolchain::Python,
+        "suite_confluent_kafka_kip848.py",
+    ),
+    suite(
+        "aiokafka",
+        Group::Clients,
+        Toolchain::Python,
+        "suite_aiokafka.py",
+    ),
     suite(
         "kafka-python",
         Group::Clients,
