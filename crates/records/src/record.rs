@@ -73,6 +73,8 @@ impl<'a> RawBatch<'a> {
     /// The records' bytes, decompressed if need be, but not more than `max_bytes` of them.
     pub fn decompress(&self, max_bytes: usize) -> Result<Cow<'a, [u8]>, RecordError> {
         match self.codec()? {
+            // A batch that was compacted to nothing has not even a frame.
+            _ if self.payload().is_empty() => Ok(Cow::Borrowed(&[])),
             Codec::None => Ok(Cow::Borrowed(self.payload())),
             codec => Ok(Cow::Owned(
                 Decompressor::new(codec, self.payload(), max_bytes)?.gather()?,

@@ -32,6 +32,9 @@ const ZSTD_PRODUCE_VERSION_MIN: i16 = 7;
 /// Rejected records that an error lists one by one; it counts the others. A batch of a million keyless records must
 /// not become an answer of a hundred megabytes.
 const REJECTED_RECORDS_MAX: usize = 1000;
+/// Bytes of records that are written anew. They are in memory whole, and twice, unlike those that are only walked over;
+/// this is as much as a request may have by default (`socket.request.max.bytes`).
+const REBUILT_BYTES_MAX: usize = 100 << 20;
 
 /// What `compression.type` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -383,7 +386,11 @@ fn rebuild(
     rules: &ValidationRules,
     append: Append,
 ) -> Result<ValidatedBatch, ValidationError> {
-    let payload = batch.decompress(rules.decompressed_bytes_max)?;
+    let bytes_max = match target.codec {
+        Codec::None => rules.batch_bytes_max,
+        _ => REBUILT_BYTES_MAX,
+    };
+    let payload = batch.decompress(bytes_max.min(rules.decompressed_bytes_max))?;
     let mut builder = BatchBuilder::new(target)
         .producer(Producer {
             id: batch.producer_id(),

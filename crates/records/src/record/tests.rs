@@ -169,3 +169,10 @@ fn a_large_header_count_allocates_nothing() {
     ];
     assert_eq!(read(&batch_of(1, &bytes)), Err(RecordError::Truncated));
 }
+
+#[test]
+fn a_compressed_batch_may_be_empty() {
+    let mut bytes = batch_of(0, &[]).to_vec();
+    bytes[22] |= Codec::Lz4.id();
+    assert_eq!(read(&bytes.into()), Ok(Vec::new()));
+}

@@ -504,9 +504,7 @@ fn bombs_are_too_large() {
             compression: target,
             ..rules()
         },
-        expect![
-            "MessageTooLarge []: the record batch size is 20971594 bytes, which exceeds the maximum configured value of 1048588"
-        ],
+        expect!["MessageTooLarge []: records decompress to more than 1048588 bytes"],
     );
 }
 
@@ -633,7 +631,10 @@ fn assert_sound(bytes: &Bytes, rules: &ValidationRules) {
             .all(|(record, offset)| record.offset == offset)
     );
     assert_eq!(
-        records.iter().map(|record| record.timestamp).max(),
+        records
+            .iter()
+            .map(|record| record.timestamp.max(NO_TIMESTAMP))
+            .max(),
         Some(batch.max_timestamp())
     );
 }
