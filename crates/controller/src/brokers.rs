@@ -423,6 +423,12 @@ impl Controller {
         Some(Outcome::stepwise(self.fence_records(&broker), id))
     }
 
+    /// Ends a broker's session at once, for a caller that knows its process to be gone: the node that
+    /// restarts with its own broker need not wait for its former self to time out.
+    pub fn end_session(&mut self, broker_id: i32) {
+        self.sessions.forget_contact(broker_id);
+    }
+
     /// When [`Controller::handle_timeout`] has something to do next.
     pub fn poll_timeout(&self) -> Option<i64> {
         self.sessions

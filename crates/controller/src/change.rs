@@ -4,6 +4,9 @@
 //! eligible leader replicas and the in-sync set do not overlap; what does not change is not written.
 //! Used by everything in the controller that touches an existing partition.
 
+#[cfg(test)]
+mod tests;
+
 use ottla_metadata::{
     LeaderRecoveryState, MetadataVersion, NO_LEADER, NO_LEADER_CHANGE, Partition,
 };

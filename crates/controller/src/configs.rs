@@ -14,7 +14,7 @@ use crate::error::ControlError;
 use crate::names::validate_topic_name;
 use crate::topics::duplicates;
 
-const MIN_ISR: &str = "min.insync.replicas";
+pub(crate) const MIN_ISR: &str = "min.insync.replicas";
 const CORDONED_LOG_DIRS: &str = "cordoned.log.dirs";
 
 /// What IncrementalAlterConfigs asks of one resource.

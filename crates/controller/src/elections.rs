@@ -72,30 +72,45 @@ impl Controller {
         leaving: Leaving,
         touched: impl Fn(&Partition) -> bool,
     ) -> Vec<MetadataRecord> {
+        let topics = self.image.topics();
+        topics
+            .flat_map(|topic| self.topic_updates(topic, leaving, |_, partition| touched(partition)))
+            .collect()
+    }
+
+    /// The same within one topic.
+    pub(crate) fn topic_updates(
+        &self,
+        topic: &Topic,
+        leaving: Leaving,
+        touched: impl Fn(i32, &Partition) -> bool,
+    ) -> Vec<MetadataRecord> {
         let active =
             |b: i32| !leaving.is_gone(b) && (leaving.joining == Some(b) || self.is_active(b));
         let mut records = Vec::new();
-        for topic in self.image.topics() {
-            // Read once per topic, and only for topics that need it.
-            let mut configs = None;
-            for (index, partition) in topic.partitions.iter().filter(|(_, p)| touched(p)) {
-                let configs = configs.get_or_insert_with(|| self.topic_configs(&topic.name));
-                let unclean_allowed = configs.unclean_leader_election_enable;
-                records.extend(self.change_partition(
-                    topic,
-                    configs,
-                    *index,
-                    partition,
-                    &active,
-                    |change| {
-                        if unclean_allowed {
-                            change.election = Election::Unclean;
-                        }
-                        change.unclean_shutdown = leaving.unclean;
-                        change.isr.retain(|r| !leaving.is_gone(*r));
-                    },
-                ));
-            }
+        // Read once, and only for topics that need it.
+        let mut configs = None;
+        for (index, partition) in topic
+            .partitions
+            .iter()
+            .filter(|(index, p)| touched(**index, p))
+        {
+            let configs = configs.get_or_insert_with(|| self.topic_configs(&topic.name));
+            let unclean_allowed = configs.unclean_leader_election_enable;
+            records.extend(self.change_partition(
+                topic,
+                configs,
+                *index,
+                partition,
+                &active,
+                |change| {
+                    if unclean_allowed {
+                        change.election = Election::Unclean;
+                    }
+                    change.unclean_shutdown = leaving.unclean;
+                    change.isr.retain(|r| !leaving.is_gone(*r));
+                },
+            ));
         }
         records
     }

@@ -263,8 +263,6 @@ pub enum FeatureFault {
     UnknownUpgradeType,
     #[error("A feature version cannot be less than 0.")]
     Negative,
-    #[error("Local controller {0} does not support this feature.")]
-    NotSupportedLocally(i32),
     #[error("{node} only supports versions {min}-{max}")]
     OutOfRange { node: String, min: i16, max: i16 },
     #[error("{0} does not support this feature.")]
@@ -275,8 +273,9 @@ pub enum FeatureFault {
     DowngradeNotAsked,
     #[error("Can't downgrade to a newer version.")]
     DowngradeToNewer,
-    #[error("Can't downgrade the version of this feature.")]
-    NoDowngrade,
+    /// Its level is in the quorum's own records.
+    #[error("Only the quorum itself can change the version of this feature.")]
+    OfQuorum,
     #[error(
         "{feature} could not be set to {level} because it depends on metadata.version level {metadata_level}"
     )]

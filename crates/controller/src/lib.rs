@@ -48,6 +48,7 @@
 //! assert_eq!(delta.local_changes(1).leaders.len(), 1);
 //! ```
 
+mod alter_partition;
 mod bootstrap;
 mod brokers;
 mod change;
@@ -55,20 +56,27 @@ mod configs;
 mod controller;
 mod elections;
 mod error;
+mod features;
 mod names;
 mod partitions;
 mod placement;
 mod producer_ids;
+mod quotas;
 mod random;
+mod reassignments;
 mod sessions;
+#[cfg(test)]
+mod tests;
 mod topics;
 
+pub use alter_partition::{IsrChange, IsrState};
 pub use bootstrap::bootstrap_records;
 pub use brokers::{Heartbeat, HeartbeatAnswer, Registration};
 pub use configs::{ConfigAlteration, ConfigOp, ConfigReplacement};
 pub use controller::{Answer, Context, Controller, Outcome, RECORDS_PER_COMMAND_MAX, TopicAnswers};
 pub use elections::{ELECTIONS_PER_ROUND_MAX, ElectionAnswer, ElectionKind};
 pub use error::{ControlError, FeatureFault, PlacementError};
+pub use features::{FeatureUpdate, UpgradeType};
 pub use names::{
     CLUSTER_METADATA_TOPIC, CONSUMER_OFFSETS_TOPIC, SHARE_GROUP_STATE_TOPIC, TOPIC_NAME_LENGTH_MAX,
     TRANSACTION_STATE_TOPIC, is_internal_topic, validate_topic_name,
@@ -76,7 +84,11 @@ pub use names::{
 pub use partitions::MorePartitions;
 pub use placement::{UsableBroker, place};
 pub use producer_ids::{PRODUCER_IDS_PER_BLOCK, ProducerIdBlock};
+pub use quotas::{QuotaAlteration, QuotaFilter, QuotaMatch};
 pub use random::{Random, random_uuid};
+pub use reassignments::{
+    DirectoryAssignment, OngoingReassignment, Reassignment, ReassignmentAnswer,
+};
 pub use topics::{
     CreatedTopic, DEFAULT, DeletedTopic, NewTopic, PARTITIONS_PER_REQUEST_MAX, TopicRef,
 };

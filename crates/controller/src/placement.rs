@@ -8,6 +8,9 @@
 //! and the same random numbers yield the same placement.
 //! Called for CreateTopics and CreatePartitions.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use ottla_protocol::Str;
