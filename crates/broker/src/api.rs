@@ -1,0 +1,169 @@
+//! The one place where a request's key leads to its handler, and its answer to bytes.
+//!
+//! Step 2 of the produce and of the fetch path: `net/connection.rs` hands a frame to [`serve`], which decodes
+//! header and body, calls the API's file below `api/`, and encodes the answer.
+//!
+//! Invariant: what ApiVersions advertises is the table in this file, which is also the dispatch.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_net::{Outcome, Part, Reply};
+use ottla_protocol::{
+    ApiKey, Decoder, EncodeError, Encoded, Encoder, Message, Request, RequestHeader, ResponseHeader, Str,
+};
+
+use crate::broker::Broker;
+use crate::connection::Connection;
+
+mod api_versions;
+mod authorized_operations;
+mod fetch;
+mod produce;
+
+/// What a handler knows of the request besides its body.
+#[derive(Clone)]
+pub struct Context {
+    pub broker: Arc<Broker>,
+    pub connection: Arc<Connection>,
+    pub version: i16,
+    pub client_id: Option<Str>,
+    correlation_id: i32,
+}
+
+/// Declares the APIs that answer in one common way: the key, and the module below `api/` whose
+/// `async fn handle(&Context, Request) -> Response` serves it.
+macro_rules! served {
+    ($($key:ident => $module:ident,)*) => {
+        $(mod $module;)*
+
+        const COMMON: &[ApiKey] = &[$(ApiKey::$key),*];
+
+        async fn serve_common(context: &Context, key: ApiKey, body: &mut Decoder<'_>) -> Outcome {
+            match key {
+                $(ApiKey::$key => match decode(key, body, context.version) {
+                    // Boxed, so that the future of a produce or a fetch is not as large as the largest handler's.
+                    Ok(request) => {
+                        let response = Box::pin($module::handle(context, request)).await;
+                        reply(context, key, &response)
+                    }
+                    Err(outcome) => outcome,
+                },)*
+                _ => Outcome::Close(format!("{} is not served", key.name()).into()),
+            }
+        }
+    };
+}
+
+served! {
+    CreatePartitions => create_partitions,
+    CreateTopics => create_topics,
+    DeleteGroups => delete_groups,
+    DeleteRecords => delete_records,
+    DeleteTopics => delete_topics,
+    DescribeCluster => describe_cluster,
+    DescribeGroups => describe_groups,
+    DescribeTopicPartitions => describe_topic_partitions,
+    FindCoordinator => find_coordinator,
+    Heartbeat => heartbeat,
+    InitProducerId => init_producer_id,
+    JoinGroup => join_group,
+    LeaveGroup => leave_group,
+    ListGroups => list_groups,
+    ListOffsets => list_offsets,
+    Metadata => metadata,
+    OffsetCommit => offset_commit,
+    OffsetDelete => offset_delete,
+    OffsetFetch => offset_fetch,
+    OffsetForLeaderEpoch => offset_for_leader_epoch,
+    SyncGroup => sync_group,
+}
+
+/// Every API that this broker serves, for ApiVersions.
+pub fn served() -> impl Iterator<Item = ApiKey> {
+    [ApiKey::Produce, ApiKey::Fetch, ApiKey::ApiVersions].into_iter().chain(COMMON.iter().copied())
+}
+
+/// Serves one frame: request header, body, answer.
+pub async fn serve(broker: Arc<Broker>, connection: Arc<Connection>, frame: Bytes) -> Outcome {
+    let mut decoder = Decoder::new(frame);
+    let (key, header) = match RequestHeader::decode(&mut decoder) {
+        Ok((header, key)) => (key, header),
+        Err(error) => return Outcome::Close(error.into()),
+    };
+    let context = Context {
+        broker,
+        connection,
+        version: header.api_version,
+        correlation_id: header.correlation_id,
+        client_id: header.client_id,
+    };
+    let supported = served().any(|served| served == key) && key.valid_versions().contains(&context.version);
+    if !supported {
+        return match key {
+            // The one request with which a client learns what we speak is answered in any case (KIP-511).
+            ApiKey::ApiVersions => api_versions::refuse_version(&context),
+            // Kafka, too, closes the connection: there is no version in which to answer.
+            _ => Outcome::Close(format!("{} version {} is not served", key.name(), context.version).into()),
+        };
+    }
+    match key {
+        ApiKey::Produce => match decode(key, &mut decoder, context.version) {
+            Ok(request) => produce::handle(&context, request).await,
+            Err(outcome) => outcome,
+        },
+        ApiKey::Fetch => match decode(key, &mut decoder, context.version) {
+            Ok(request) => fetch::handle(&context, request).await,
+            Err(outcome) => outcome,
+        },
+        ApiKey::ApiVersions => match decode(key, &mut decoder, context.version) {
+            Ok(request) => reply(&context, key, &api_versions::handle(&context, request)),
+            Err(outcome) => outcome,
+        },
+        _ => serve_common(&context, key, &mut decoder).await,
+    }
+}
+
+/// Decodes a request's body; a body that cannot be read costs the connection, as in Kafka.
+fn decode<R: Request>(key: ApiKey, body: &mut Decoder<'_>, version: i16) -> Result<R, Outcome> {
+    R::decode(body, version)
+        .map_err(|error| Outcome::Close(format!("{} version {version}: {error}", key.name()).into()))
+}
+
+fn reply<M: Message>(context: &Context, key: ApiKey, response: &M) -> Outcome {
+    reply_with_files(context, key, response, Vec::new())
+}
+
+/// Encodes an answer in which `Records::External` tokens are indexes into `files`.
+fn reply_with_files<M: Message>(context: &Context, key: ApiKey, response: &M, files: Vec<Part>) -> Outcome {
+    match encode(context, key, response) {
+        Ok(encoded) => Outcome::Reply(interleave(encoded, files)),
+        // Nothing a client sends should get here: the answer does not fit the version that it asked for.
+        Err(error) => {
+            tracing::error!(api = key.name(), version = context.version, %error, "cannot encode the answer");
+            Outcome::Close(error.into())
+        }
+    }
+}
+
+fn encode<M: Message>(context: &Context, key: ApiKey, response: &M) -> Result<Encoded, EncodeError> {
+    let mut encoder = Encoder::new();
+    let header = ResponseHeader::new(context.correlation_id);
+    header.encode(&mut encoder, key.response_header_version(context.version))?;
+    response.encode(&mut encoder, context.version)?;
+    Ok(encoder.finish())
+}
+
+/// Puts each file where the encoder left a place for it.
+fn interleave(encoded: Encoded, files: Vec<Part>) -> Reply {
+    let mut parts = Vec::with_capacity(2 * files.len() + 1);
+    let mut rest = encoded.buf;
+    let mut sent = 0;
+    for (splice, file) in encoded.splices.iter().zip(files) {
+        parts.push(Part::Bytes(rest.split_to(splice.at - sent)));
+        parts.push(file);
+        sent = splice.at;
+    }
+    parts.push(Part::Bytes(rest));
+    Reply { parts }
+}

@@ -1,0 +1,231 @@
+//! What all handlers share: the metadata image, the partitions, the homes of the machines.
+//!
+//! Invariant: handlers only read here; `publisher.rs` changes image and partitions, as the metadata log says.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use ottla_config::{BrokerConfig, TopicConfigs};
+use ottla_controller::{NewTopic, ProducerIdBlock};
+use ottla_log::LogConfig;
+use ottla_metadata::{ConfigResource, MetadataImage};
+use ottla_protocol::{ErrorCode, Str};
+use ottla_replica::Settings;
+
+use crate::clock::Clock;
+use crate::controller::ControllerHandle;
+use crate::fetch_session::SessionCache;
+use crate::groups::Groups;
+use crate::logs::LogManager;
+use crate::producer_ids::ProducerIds;
+use crate::topics::{OFFSETS_TOPIC, Topics};
+
+/// `min.incremental.fetch.session.eviction.ms`, which Kafka does not let anybody configure either.
+const FETCH_SESSION_EVICTION_MS: i64 = 120_000;
+
+pub struct Broker {
+    pub node_id: i32,
+    pub cluster_id: Str,
+    pub clock: Clock,
+    /// As given in files and on the command line.
+    static_config: Arc<BrokerConfig>,
+    /// The same under the dynamic configuration.
+    config: ArcSwap<BrokerConfig>,
+    image: ArcSwap<MetadataImage>,
+    pub topics: Topics,
+    pub logs: Arc<LogManager>,
+    pub groups: Arc<Groups>,
+    pub producer_ids: ProducerIds,
+    pub fetch_sessions: Mutex<SessionCache>,
+    /// None before the controller has started and after it has stopped.
+    controller: ArcSwapOption<ControllerHandle>,
+}
+
+impl Broker {
+    pub fn new(cluster_id: Str, config: Arc<BrokerConfig>, logs: Arc<LogManager>, clock: Clock) -> Self {
+        let groups = Groups::new(clock.clone(), group_config(&config));
+        let fetch_sessions = SessionCache::new(config.fetch.session_cache_slots, FETCH_SESSION_EVICTION_MS);
+        Self {
+            node_id: config.node_id,
+            cluster_id,
+            clock,
+            config: ArcSwap::new(Arc::clone(&config)),
+            static_config: config,
+            image: ArcSwap::default(),
+            topics: Topics::default(),
+            logs,
+            groups: Arc::new(groups),
+            producer_ids: ProducerIds::default(),
+            fetch_sessions: Mutex::new(fetch_sessions),
+            controller: ArcSwapOption::empty(),
+        }
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<BrokerConfig> {
+        self.config.load_full()
+    }
+
+    /// The cluster as the metadata log has it. Later calls may see later images.
+    pub fn image(&self) -> Arc<MetadataImage> {
+        self.image.load_full()
+    }
+
+    pub(crate) fn set_image(&self, image: Arc<MetadataImage>) {
+        self.image.store(image);
+    }
+
+    pub(crate) fn set_controller(&self, controller: ControllerHandle) {
+        self.controller.store(Some(Arc::new(controller)));
+    }
+
+    /// Lets go of the controller, which ends when its last commands are done.
+    pub(crate) fn stop_controller(&self) {
+        self.controller.store(None);
+    }
+
+    /// The way to the controller.
+    pub fn controller(&self) -> Result<Arc<ControllerHandle>, ErrorCode> {
+        self.controller.load_full().ok_or(ErrorCode::NotController)
+    }
+
+    /// Follows dynamic configuration of this broker, or of all.
+    pub(crate) fn follow_own_configs(&self, image: &MetadataImage) {
+        let overrides = |resource| {
+            let map = image.config(&resource);
+            map.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+        };
+        let (cluster, own) = (overrides(ConfigResource::cluster()), overrides(ConfigResource::broker(self.node_id)));
+        match self.static_config.with_dynamic(&cluster, &own) {
+            Ok(config) => self.config.store(Arc::new(config)),
+            Err(error) => tracing::error!(%error, "dynamic configuration cannot be used; what was in force stays"),
+        }
+    }
+
+    /// What a topic's configuration comes to: its own over the broker's.
+    pub fn topic_configs(&self, image: &MetadataImage, topic: &str) -> Arc<TopicConfigs> {
+        let overrides = image.config(&ConfigResource::topic(topic));
+        let config = self.config();
+        let pairs = overrides.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        Arc::new(config.topic_defaults.with_overrides(pairs).unwrap_or_else(|error| {
+            // Only a log written by another version can hold what this one refuses.
+            tracing::error!(topic, %error, "the topic's configuration cannot be read; the broker's is used");
+            config.topic_defaults.clone()
+        }))
+    }
+
+    /// The part of a topic's configuration that its logs need.
+    pub fn log_config(&self, configs: &TopicConfigs) -> Arc<LogConfig> {
+        let config = self.config();
+        Arc::new(LogConfig {
+            segment_bytes: configs.segment_bytes.max(0) as u32,
+            segment_ms: configs.segment_ms_max(),
+            segment_jitter_ms: configs.segment_jitter_ms,
+            segment_index_bytes: configs.segment_index_bytes.max(0) as u32,
+            index_interval_bytes: configs.index_interval_bytes.max(0) as u32,
+            retention_ms: configs.retention_ms,
+            retention_bytes: configs.retention_bytes,
+            is_delete: configs.cleanup_delete,
+            is_compact: configs.cleanup_compact,
+            file_delete_delay_ms: configs.file_delete_delay_ms,
+            flush_messages: configs.flush_messages,
+            flush_ms: configs.flush_ms,
+            flush_bytes: config.log.flush_interval_bytes,
+            producer_id_expiration_ms: millis(config.transaction.producer_id_expiration_ms),
+            is_transaction_verified: config.transaction.partition_verification,
+        })
+    }
+
+    pub fn replica_settings(&self, configs: &TopicConfigs) -> Settings {
+        Settings {
+            lag_time_ms_max: millis(self.config().replication.lag_ms_max),
+            min_insync_replicas: configs.min_insync_replicas.max(1) as usize,
+        }
+    }
+
+    /// Creates topics that a client asked for as if they were there; returns the errors of those that are not.
+    ///
+    /// Unlike Kafka, which answers before the creation is done, this waits for it: the client need not ask again.
+    pub async fn auto_create_topics(&self, names: Vec<Str>, may_create: bool) -> HashMap<Str, ErrorCode> {
+        let mut errors = HashMap::new();
+        let mut topics = Vec::with_capacity(names.len());
+        for name in names {
+            match ottla_controller::validate_topic_name(&name) {
+                Err(error) => {
+                    errors.insert(name, error.code());
+                }
+                Ok(()) if may_create => topics.push(self.new_topic(&name)),
+                Ok(()) => {}
+            }
+        }
+        if topics.is_empty() {
+            return errors;
+        }
+        let Ok(controller) = self.controller() else { return errors };
+        let created = controller.run(move |controller, context| controller.create_topics(context, &topics, false)).await;
+        match created {
+            Ok(answers) => {
+                let failed = answers.into_iter().filter_map(|(name, answer)| Some((name, answer.err()?.code())));
+                // Somebody else was faster: the topic is there.
+                errors.extend(failed.filter(|(_, code)| *code != ErrorCode::TopicAlreadyExists));
+            }
+            Err(error) => tracing::warn!(%error, "cannot create topics that clients ask for"),
+        }
+        errors
+    }
+
+    /// A topic with the defaults of its kind.
+    fn new_topic(&self, name: &Str) -> NewTopic {
+        let config = self.config();
+        let alive = self.image().brokers.values().filter(|broker| !broker.fenced).count().max(1);
+        let replicas = |configured: i16| i32::from(configured).min(alive as i32);
+        let text = |key: &'static str, value: String| (Str::from_static(key), Some(Str::from(value)));
+        if **name == *OFFSETS_TOPIC {
+            return NewTopic {
+                partitions: config.group.offsets_topic_partitions,
+                replication_factor: replicas(config.group.offsets_topic_replication_factor),
+                configs: vec![
+                    text("cleanup.policy", "compact".to_string()),
+                    text("compression.type", "producer".to_string()),
+                    text("segment.bytes", config.group.offsets_topic_segment_bytes.to_string()),
+                ],
+                ..NewTopic::with_defaults(name.detached())
+            };
+        }
+        NewTopic::with_defaults(name.detached())
+    }
+
+    /// Takes the next block of producer ids out of the metadata log.
+    pub async fn allocate_producer_ids(&self) -> Result<std::ops::Range<i64>, ErrorCode> {
+        let node_id = self.node_id;
+        let epoch = self.image().broker(node_id).map(|broker| broker.epoch);
+        let epoch = epoch.ok_or(ErrorCode::CoordinatorNotAvailable)?;
+        let controller = self.controller()?;
+        let allocated = controller.run(move |controller, _| controller.allocate_producer_ids(node_id, epoch)).await;
+        let block: ProducerIdBlock = allocated.map_err(|error| error.code())?;
+        Ok(block.first_id..block.first_id + i64::from(block.len))
+    }
+}
+
+fn group_config(config: &BrokerConfig) -> ottla_coordinator::GroupConfig {
+    let group = &config.group;
+    ottla_coordinator::GroupConfig {
+        min_session_timeout_ms: group.session_timeout_ms_min,
+        max_session_timeout_ms: group.session_timeout_ms_max,
+        initial_rebalance_delay_ms: i32::try_from(group.initial_rebalance_delay_ms).unwrap_or(i32::MAX),
+        max_size: group.members_max,
+        offset_metadata_max_bytes: group.offset_metadata_bytes_max,
+        offsets_retention_ms: millis(group.offsets_retention_ms),
+        offsets_retention_check_interval_ms: millis(group.offsets_retention_check_interval_ms),
+        ..Default::default()
+    }
+}
+
+fn millis(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,126 @@
+//! Reads of a partition: what a fetch may see, as file ranges.
+//!
+//! Step 4 of the fetch path; `log/read.rs` is next. No lock is taken that an append could hold.
+
+use ottla_log::{ReadError, ReadRange};
+use ottla_protocol::ErrorCode;
+
+use super::Partition;
+
+/// Which records a consumer may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Up to the high watermark.
+    ReadUncommitted,
+    /// Up to the last stable offset, with a list of what was aborted.
+    ReadCommitted,
+}
+
+impl Isolation {
+    pub fn from_level(level: i8) -> Self {
+        if level == 1 { Self::ReadCommitted } else { Self::ReadUncommitted }
+    }
+}
+
+/// One partition's part of a fetch.
+#[derive(Debug, Clone)]
+pub struct PartitionRead {
+    pub fetch_offset: i64,
+    /// -1 where the client does not know it.
+    pub current_leader_epoch: i32,
+    /// -1 where the client does not know it.
+    pub last_fetched_epoch: i32,
+    pub bytes_max: usize,
+    /// Return the first batch even if it is larger than `bytes_max`.
+    pub at_least_one_batch: bool,
+    pub isolation: Isolation,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Read {
+    pub high_watermark: i64,
+    pub last_stable_offset: i64,
+    pub log_start_offset: i64,
+    /// Epoch and end offset at which the reader's log parted from ours.
+    pub diverging: Option<(i32, i64)>,
+    /// Producer id and first offset of each aborted transaction; none where the reader did not ask.
+    pub aborted: Option<Vec<(i64, i64)>>,
+    pub records: Option<ReadRange>,
+}
+
+impl Read {
+    pub fn bytes(&self) -> usize {
+        self.records.as_ref().map_or(0, |range| range.len)
+    }
+}
+
+impl Partition {
+    pub fn read(&self, request: &PartitionRead) -> Result<Read, ErrorCode> {
+        self.check_epoch(request.current_leader_epoch)?;
+        // Read before the records, so that what is told never lies before what is sent.
+        let mut read = Read {
+            high_watermark: self.log.high_watermark(),
+            last_stable_offset: self.log.last_stable_offset(),
+            log_start_offset: self.log.log_start_offset(),
+            diverging: None,
+            aborted: None,
+            records: None,
+        };
+        if let Some(diverging) = self.diverging(request)? {
+            read.diverging = Some(diverging);
+            return Ok(read);
+        }
+        let upper_bound = match request.isolation {
+            Isolation::ReadUncommitted => read.high_watermark,
+            Isolation::ReadCommitted => read.last_stable_offset,
+        };
+        let range = self
+            .log
+            .read(request.fetch_offset, request.bytes_max, request.at_least_one_batch, upper_bound)
+            .map_err(|error| self.unreadable(&error))?;
+        if request.isolation == Isolation::ReadCommitted {
+            read.aborted = Some(self.aborted(&range)?);
+        }
+        if !range.is_empty() {
+            read.records = Some(range);
+        }
+        Ok(read)
+    }
+
+    /// Where the log of the reader, whose last record has `last_fetched_epoch`, parted from this one (KIP-320).
+    fn diverging(&self, request: &PartitionRead) -> Result<Option<(i32, i64)>, ErrorCode> {
+        if request.last_fetched_epoch < 0 {
+            return Ok(None);
+        }
+        let Some(end) = self.log.end_offset_for_epoch(request.last_fetched_epoch) else {
+            // The epoch is older than all that we know: nothing here can continue the reader's log.
+            return Err(ErrorCode::OffsetOutOfRange);
+        };
+        let parted = end.epoch < request.last_fetched_epoch || end.end_offset < request.fetch_offset;
+        Ok(parted.then_some((end.epoch, end.end_offset)))
+    }
+
+    fn aborted(&self, range: &ReadRange) -> Result<Vec<(i64, i64)>, ErrorCode> {
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let aborted = self.log.aborted_transactions(range.first_offset, range.end_offset);
+        let aborted = aborted.map_err(|error| self.unreadable(&error))?;
+        Ok(aborted.into_iter().map(|transaction| (transaction.producer_id, transaction.first_offset)).collect())
+    }
+
+    pub(super) fn unreadable(&self, error: &ReadError) -> ErrorCode {
+        match error {
+            ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            ReadError::Damaged(_) => {
+                tracing::error!(topic = %self.topic, partition = self.index, %error, "damaged data was asked for");
+                ErrorCode::CorruptMessage
+            }
+            ReadError::Storage(_) => {
+                tracing::error!(topic = %self.topic, partition = self.index, %error, "a read failed");
+                ErrorCode::KafkaStorageError
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Producer ids for idempotent producers, handed out from blocks that the metadata log gives this broker.
+//!
+//! Invariant: an id is handed out once in the life of the cluster: a block is in the log before its first id is
+//! used, and what is left of it is forgotten with the process.
+
+use ottla_protocol::ErrorCode;
+use tokio::sync::Mutex;
+
+use crate::broker::Broker;
+
+#[derive(Debug, Default)]
+pub struct ProducerIds {
+    block: Mutex<std::ops::Range<i64>>,
+}
+
+impl ProducerIds {
+    pub async fn next(&self, broker: &Broker) -> Result<i64, ErrorCode> {
+        // Held while a block is fetched: the others wait for the same block instead of asking for more.
+        let mut block = self.block.lock().await;
+        if let Some(id) = block.next() {
+            return Ok(id);
+        }
+        *block = broker.allocate_producer_ids().await?;
+        block.next().ok_or(ErrorCode::UnknownServerError)
+    }
+}

@@ -1,0 +1,162 @@
+//! Lets this broker follow the metadata: makes, changes and removes its partitions, then shows the new image.
+//!
+//! Called on the controller's thread with each committed change, in order, and once at the start with everything.
+//!
+//! Invariant: a partition that the image names is there before handlers can see that image.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ottla_config::TopicConfigs;
+use ottla_coordinator::DeletedTopic;
+use ottla_metadata::{ConfigResource, LocalReplica, MetadataDelta, MetadataImage, ResourceType};
+use ottla_protocol::ids::TopicPartition;
+use ottla_protocol::{Str, Uuid};
+use ottla_replica::{Assignment, Leader};
+
+use crate::broker::Broker;
+use crate::partition::Partition;
+use crate::topics::{OFFSETS_TOPIC, Topic};
+
+pub struct Publisher {
+    broker: Arc<Broker>,
+}
+
+impl Publisher {
+    pub fn new(broker: Arc<Broker>) -> Self {
+        Self { broker }
+    }
+
+    /// Follows everything that a start finds in the metadata log.
+    pub fn publish_all(&mut self, image: MetadataImage) {
+        // Everything is a change from nothing.
+        match MetadataImage::default().apply(&image.to_records()) {
+            Ok((_, delta)) => self.publish(image, &delta),
+            Err(error) => tracing::error!(%error, "the metadata cannot be written as records and read again"),
+        }
+    }
+
+    /// Follows one committed change.
+    pub fn publish(&mut self, image: MetadataImage, delta: &MetadataDelta) {
+        if delta.configs.iter().any(|resource| self.is_own(resource)) {
+            self.broker.follow_own_configs(&image);
+        }
+        let changes = delta.local_changes(self.broker.node_id);
+        self.lead(&image, changes.leaders);
+        let removed: Vec<Uuid> = delta.deleted_topics.keys().copied().collect();
+        self.broker.topics.change([], removed);
+        // Handlers see the image before logs of topics that are gone go away: none looks for them anew.
+        let image = Arc::new(image);
+        self.broker.set_image(Arc::clone(&image));
+        self.remove(delta);
+        self.reconfigure(&image, delta);
+    }
+
+    fn is_own(&self, resource: &ConfigResource) -> bool {
+        resource.is_cluster() || *resource == ConfigResource::broker(self.broker.node_id)
+    }
+
+    /// Takes the lead of partitions: opens or makes their logs, or follows a new epoch of those that are there.
+    fn lead(&self, image: &MetadataImage, replicas: Vec<LocalReplica>) {
+        let mut by_topic: BTreeMap<Uuid, (Str, Vec<LocalReplica>)> = BTreeMap::new();
+        for replica in replicas {
+            let entry = by_topic.entry(replica.topic_id).or_insert_with(|| (replica.topic.clone(), Vec::new()));
+            entry.1.push(replica);
+        }
+        for (topic_id, (name, replicas)) in by_topic {
+            let known = self.broker.topics.by_id(&topic_id);
+            let topic = known.clone().unwrap_or_else(|| Arc::new(Topic::new(name.clone(), topic_id)));
+            let configs = self.broker.topic_configs(image, &name);
+            let partitions: Vec<_> = replicas
+                .iter()
+                .filter_map(|replica| match topic.partition(replica.partition) {
+                    Some(partition) => {
+                        partition.set_assignment(&assignment(replica), self.broker.now_ms());
+                        None
+                    }
+                    None => self.begin(replica, &configs),
+                })
+                .collect();
+            topic.place(partitions.iter().cloned());
+            if known.is_none() {
+                self.broker.topics.change([Arc::clone(&topic)], []);
+            }
+            if *name == *OFFSETS_TOPIC {
+                let count = image.topic(&name).map_or(0, |topic| topic.partitions.len());
+                self.broker.groups.begin(partitions, count);
+            }
+        }
+    }
+
+    /// Opens or makes a replica's log; none if its directory does not work.
+    fn begin(&self, replica: &LocalReplica, configs: &Arc<TopicConfigs>) -> Option<Arc<Partition>> {
+        let name = TopicPartition { topic: replica.topic.clone(), partition: replica.partition };
+        let config = self.broker.log_config(configs);
+        let log = match self.broker.logs.get_or_create(&name, replica.topic_id, config, self.broker.now_ms()) {
+            Ok(log) => log,
+            Err(error) => {
+                tracing::error!(topic = %replica.topic, partition = replica.partition, %error, "no log");
+                return None;
+            }
+        };
+        let (log_end, high_watermark) = (log.log_end_offset(), log.high_watermark());
+        let assignment = assignment(replica);
+        let settings = self.broker.replica_settings(configs);
+        let now_ms = self.broker.now_ms();
+        let node_id = self.broker.node_id;
+        let mut leader = Leader::new(node_id, &assignment, settings, log_end, high_watermark, now_ms);
+        if let Err(error) = log.assign_epoch_start_offset(assignment.leader_epoch, log_end) {
+            tracing::error!(topic = %replica.topic, partition = replica.partition, %error, "cannot begin an epoch");
+            return None;
+        }
+        // Alone in the in-sync set, a leader has what every replica of the set has.
+        if let Some(high_watermark) = leader.on_append(log_end, now_ms, |_| None) {
+            log.set_high_watermark(high_watermark);
+        }
+        Some(Arc::new(Partition::new(replica.topic.clone(), replica.partition, log, leader, Arc::clone(configs))))
+    }
+
+    fn remove(&self, delta: &MetadataDelta) {
+        for topic in delta.deleted_topics.values() {
+            for index in topic.partitions.keys() {
+                let name = TopicPartition { topic: topic.name.clone(), partition: *index };
+                if let Err(error) = self.broker.logs.delete(&name, topic.id, self.broker.now_ms()) {
+                    tracing::error!(topic = %topic.name, partition = index, %error, "cannot delete a log");
+                }
+            }
+        }
+        if !delta.deleted_topics.is_empty() {
+            let topics = delta.deleted_topics.values();
+            let topics = topics.map(|topic| DeletedTopic { name: topic.name.clone(), topic_id: topic.id });
+            self.broker.groups.forget_topics(&topics.collect::<Vec<_>>());
+        }
+    }
+
+    /// Follows changed configurations of topics, and of the broker as far as they are topics' defaults.
+    fn reconfigure(&self, image: &MetadataImage, delta: &MetadataDelta) {
+        let all = delta.configs.iter().any(|resource| self.is_own(resource));
+        let named = delta.configs.iter().filter(|resource| resource.kind == ResourceType::TOPIC);
+        let topics: Vec<Arc<Topic>> = if all {
+            self.broker.topics.all()
+        } else {
+            named.filter_map(|resource| self.broker.topics.by_name(&resource.name)).collect()
+        };
+        for topic in topics {
+            let configs = self.broker.topic_configs(image, &topic.name);
+            let (log_config, settings) = (self.broker.log_config(&configs), self.broker.replica_settings(&configs));
+            for partition in topic.partitions().iter().flatten() {
+                partition.log.set_config(Arc::clone(&log_config));
+                partition.set_configs(Arc::clone(&configs), settings, self.broker.now_ms());
+            }
+        }
+    }
+}
+
+fn assignment(replica: &LocalReplica) -> Assignment {
+    Assignment {
+        replicas: replica.registration.replicas.clone(),
+        isr: replica.registration.isr.clone(),
+        leader_epoch: replica.registration.leader_epoch,
+        partition_epoch: replica.registration.partition_epoch,
+    }
+}

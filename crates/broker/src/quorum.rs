@@ -1,0 +1,53 @@
+//! Where the metadata log lives, and the place where a consensus engine sits.
+//!
+//! [`MetadataQuorum`] is all that the controller knows of it: records go in, and are committed when a majority of
+//! the voters has them on disk. [`local::LocalQuorum`] is the quorum of one voter: its own disk is the majority.
+//!
+//! Invariant: after `commit` returned, every record appended before is read again by the next start.
+
+pub mod local;
+mod snapshot;
+
+use ottla_log::{AppendError, OpenError, ReadError, StorageError};
+use ottla_metadata::{MetadataImage, ReplayError};
+use ottla_protocol::metadata_records::MetadataRecord;
+use ottla_protocol::{DecodeError, EncodeError};
+
+pub trait MetadataQuorum: Send {
+    /// The offset that the next record gets.
+    fn next_offset(&self) -> i64;
+
+    /// Appends records as one batch, to be committed; returns the offset of the first.
+    fn append(&mut self, records: &[MetadataRecord], now_ms: i64) -> Result<i64, QuorumError>;
+
+    /// Waits until everything appended is committed.
+    fn commit(&mut self) -> Result<(), QuorumError>;
+
+    /// Writes a snapshot of `image`, which reflects everything committed, if it is time for one.
+    fn maybe_snapshot(&mut self, image: &MetadataImage, now_ms: i64) -> Result<(), QuorumError>;
+
+    /// Leaves the log so that the next start has nothing to recover.
+    fn close(&mut self) -> Result<(), QuorumError>;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum QuorumError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("a metadata record cannot be written: {0}")]
+    Encode(#[from] EncodeError),
+    #[error("the metadata record at offset {offset} cannot be read: {source}")]
+    Decode { offset: i64, source: DecodeError },
+    #[error("the metadata log at offset {offset} holds a batch that cannot be read: {reason}")]
+    Batch { offset: i64, reason: String },
+    #[error("the metadata record at offset {offset} does not follow from those before: {source}")]
+    Replay { offset: i64, source: ReplayError },
+    #[error("{path}: {source}")]
+    Io { path: String, source: std::io::Error },
+}

@@ -1,0 +1,239 @@
+//! Start and stop: from a configuration to a broker that answers, and back to files at rest.
+//!
+//! The order of a start: log directories are locked, the metadata log is replayed, the listeners are bound (so that
+//! the registration can name their ports), the broker registers with the controller, its partitions' logs are
+//! opened, and only then are connections served.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ottla_config::BrokerConfig;
+use ottla_controller::{Controller, Heartbeat, Registration, bootstrap_records};
+use ottla_metadata::{Endpoint, MetadataImage, MetadataVersion, supported_features};
+use ottla_net::{BindError, ConnectionInfo, Limits, ListenerConfig, Outcome, Server, ServerHandle, Service};
+use ottla_protocol::{Str, Uuid};
+
+use crate::api;
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::connection::Connection;
+use crate::controller::{self, CommandError, ControllerHandle};
+use crate::logs::LogManager;
+use crate::publisher::Publisher;
+use crate::quorum::local::{LocalQuorum, LocalQuorumConfig};
+use crate::quorum::QuorumError;
+
+/// How long requests in flight may go on when the broker stops.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// A broker that answers.
+pub struct RunningBroker {
+    broker: Arc<Broker>,
+    net: ServerHandle,
+    controller: JoinHandle<()>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the log directories cannot be used: {0}")]
+    Logs(#[from] std::io::Error),
+    #[error("the metadata log cannot be used: {0}")]
+    Quorum(#[from] QuorumError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("listener {listener}: {host} has no address: {source}")]
+    Resolve { listener: String, host: String, source: std::io::Error },
+    #[error("the broker cannot join the cluster: {0}")]
+    Join(#[from] CommandError),
+}
+
+/// Starts a broker; it answers when this returns.
+pub async fn start(config: BrokerConfig) -> Result<RunningBroker, StartError> {
+    let clock = Clock::system();
+    let config = Arc::new(config);
+    let logs = Arc::new(LogManager::open(&config.log.dirs)?);
+    let cluster_id = Str::from_static("ottla");
+    let directory = Uuid::from_u128(77 << 64);
+
+    let (quorum, image) = open_quorum(&config, &logs, clock.now_ms()).await?;
+    let server = Server::bind(limits(&config), &listeners(&config).await?)?;
+    let broker = Broker::new(cluster_id.clone(), Arc::clone(&config), Arc::clone(&logs), clock.clone());
+    let broker = Arc::new(broker);
+
+    let mut publisher = Publisher::new(Arc::clone(&broker));
+    let controller = Controller::new(cluster_id, Arc::clone(&config), image.clone(), sessions_over(&config, &clock));
+    publisher.publish_all(image);
+    let (handle, thread) = controller::start(controller, Box::new(quorum), publisher, clock)?;
+    broker.set_controller(handle.clone());
+    join(&handle, &config, &broker, server.addresses(), vec![directory]).await?;
+
+    let net = server.start(Arc::new(BrokerService { broker: Arc::clone(&broker) }));
+    Ok(RunningBroker { broker, net, controller: thread })
+}
+
+impl RunningBroker {
+    /// Name and address of each listener, as bound.
+    pub fn addresses(&self) -> &[(Arc<str>, SocketAddr)] {
+        self.net.addresses()
+    }
+
+    /// Stops: requests in flight end, everything is written, and the next start has nothing to recover.
+    pub async fn stop(self) {
+        self.net.stop(STOP_GRACE).await;
+        self.broker.stop_controller();
+        let (broker, controller) = (self.broker, self.controller);
+        let stopped = tokio::task::spawn_blocking(move || {
+            if controller.join().is_err() {
+                tracing::error!("the controller's thread ended by a panic");
+            }
+            broker.logs.close();
+        });
+        if let Err(error) = stopped.await {
+            tracing::error!(%error, "the logs were not closed");
+        }
+    }
+}
+
+/// Hands frames of connections to the API handlers.
+struct BrokerService {
+    broker: Arc<Broker>,
+}
+
+impl Service for BrokerService {
+    type Connection = Connection;
+
+    fn connected(&self, info: ConnectionInfo) -> Connection {
+        Connection::new(info)
+    }
+
+    fn call(&self, connection: &Arc<Connection>, frame: Bytes) -> impl Future<Output = Outcome> + Send {
+        api::serve(Arc::clone(&self.broker), Arc::clone(connection), frame)
+    }
+}
+
+async fn open_quorum(
+    config: &BrokerConfig,
+    logs: &Arc<LogManager>,
+    now_ms: i64,
+) -> Result<(LocalQuorum, MetadataImage), StartError> {
+    let quorum_config = LocalQuorumConfig {
+        node_id: config.node_id,
+        log: ottla_log::LogConfig {
+            segment_bytes: config.metadata.segment_bytes,
+            segment_ms: i64::try_from(config.metadata.segment_ms).unwrap_or(i64::MAX),
+            // Snapshots make room, not age or size.
+            retention_ms: -1,
+            retention_bytes: -1,
+            ..Default::default()
+        },
+        snapshot_after_bytes: config.metadata.snapshot_after_bytes,
+        snapshot_interval_ms: config.metadata.snapshot_interval_ms.and_then(|ms| i64::try_from(ms).ok()),
+    };
+    let logs = Arc::clone(logs);
+    let opened = tokio::task::spawn_blocking(move || {
+        LocalQuorum::open(&logs.environment, &logs.dir, quorum_config, now_ms)
+    });
+    Ok(opened.await.map_err(std::io::Error::other)??)
+}
+
+/// A moment at which every session of a broker had ended: with the directory locked, none of them lives.
+fn sessions_over(config: &BrokerConfig, clock: &Clock) -> i64 {
+    let timeout = i64::try_from(config.quorum.broker_session_timeout_ms).unwrap_or(i64::MAX);
+    clock.now_ms().saturating_sub(timeout)
+}
+
+/// Makes the cluster if it is new, and this broker a live member of it.
+async fn join(
+    controller: &ControllerHandle,
+    config: &BrokerConfig,
+    broker: &Broker,
+    addresses: Vec<(Arc<str>, SocketAddr)>,
+    log_dirs: Vec<Uuid>,
+) -> Result<(), StartError> {
+    if broker.image().features.metadata_version.is_none() {
+        let bootstrap = bootstrap_records(MetadataVersion::LATEST_PRODUCTION);
+        controller.run(move |controller, _| Ok(controller.activate(bootstrap))).await?;
+    }
+    let node_id = config.node_id;
+    let registration = Registration {
+        broker_id: node_id,
+        cluster_id: broker.cluster_id.clone(),
+        incarnation_id: Uuid::from_u128(fastrand::u128(..)),
+        endpoints: endpoints(config, &addresses),
+        features: supported_features(),
+        rack: config.rack.clone().map(Str::from),
+        is_migrating_zk_broker: false,
+        log_dirs,
+        previous_broker_epoch: -1,
+    };
+    let broker_epoch =
+        controller.run(move |controller, context| controller.register_broker(context, &registration)).await?;
+    let metadata_offset = broker.image().provenance.offset;
+    let heartbeat = Heartbeat { broker_id: node_id, broker_epoch, metadata_offset, ..Default::default() };
+    controller.run(move |controller, context| controller.heartbeat(context, &heartbeat)).await?;
+    Ok(())
+}
+
+/// What clients are told of the listeners; a port of 0 stands for the one that was bound.
+fn endpoints(config: &BrokerConfig, bound: &[(Arc<str>, SocketAddr)]) -> Vec<Endpoint> {
+    let advertised = config.listeners.advertised.iter().map(|endpoint| {
+        let port = match endpoint.port {
+            0 => bound.iter().find(|(name, _)| **name == *endpoint.name).map_or(0, |(_, address)| address.port()),
+            port => port,
+        };
+        Endpoint {
+            listener: Str::from(endpoint.name.clone()),
+            host: Str::from(endpoint.host.clone().unwrap_or_else(host_name)),
+            port,
+            security_protocol: endpoint.protocol.code(),
+        }
+    });
+    advertised.collect()
+}
+
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "localhost".to_string() } else { name }
+}
+
+async fn listeners(config: &BrokerConfig) -> Result<Vec<ListenerConfig>, StartError> {
+    let mut listeners = Vec::new();
+    for endpoint in &config.listeners.broker {
+        // No host means every address, of both families where the system has both.
+        let host = endpoint.host.clone().unwrap_or_else(|| "0.0.0.0".to_string());
+        let resolved = tokio::net::lookup_host((host.as_str(), endpoint.port)).await.and_then(|mut addresses| {
+            addresses.next().ok_or_else(|| std::io::Error::from(std::io::ErrorKind::AddrNotAvailable))
+        });
+        let address = resolved.map_err(|source| StartError::Resolve {
+            listener: endpoint.name.clone(),
+            host,
+            source,
+        })?;
+        listeners.push(ListenerConfig::new(endpoint.name.clone(), address));
+    }
+    Ok(listeners)
+}
+
+fn limits(config: &BrokerConfig) -> Limits {
+    let network = &config.network;
+    let defaults = Limits::default();
+    Limits {
+        request_bytes_max: network.request_bytes_max,
+        queued_bytes_max: network.queued_request_bytes_max.map_or(defaults.queued_bytes_max, |max| max as usize),
+        connections_max: network.connections_max,
+        connections_per_ip_max: network.connections_per_ip_max,
+        connections_per_ip_overrides: network
+            .connections_per_ip_overrides
+            .iter()
+            .filter_map(|(host, count)| Some((host.parse().ok()?, *count)))
+            .collect(),
+        connection_creation_rate_max: network.connection_creation_rate_max,
+        idle_max: network.connection_idle_ms_max.map_or(Duration::MAX, Duration::from_millis),
+        send_buffer_bytes: network.send_buffer_bytes,
+        receive_buffer_bytes: network.receive_buffer_bytes,
+        listen_backlog: network.listen_backlog,
+    }
+}
