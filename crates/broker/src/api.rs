@@ -10,7 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ottla_net::{Outcome, Part, Reply};
 use ottla_protocol::{
-    ApiKey, Decoder, EncodeError, Encoded, Encoder, Message, Request, RequestHeader, ResponseHeader, Str,
+    ApiKey, Decoder, EncodeError, Encoded, Encoder, Message, Request, RequestHeader,
+    ResponseHeader, Str,
 };
 
 use crate::broker::Broker;
@@ -81,7 +82,9 @@ served! {
 
 /// Every API that this broker serves, for ApiVersions.
 pub fn served() -> impl Iterator<Item = ApiKey> {
-    [ApiKey::Produce, ApiKey::Fetch, ApiKey::ApiVersions].into_iter().chain(COMMON.iter().copied())
+    [ApiKey::Produce, ApiKey::Fetch, ApiKey::ApiVersions]
+        .into_iter()
+        .chain(COMMON.iter().copied())
 }
 
 /// Serves one frame: request header, body, answer.
@@ -98,13 +101,16 @@ pub async fn serve(broker: Arc<Broker>, connection: Arc<Connection>, frame: Byte
         correlation_id: header.correlation_id,
         client_id: header.client_id,
     };
-    let supported = served().any(|served| served == key) && key.valid_versions().contains(&context.version);
+    let supported =
+        served().any(|served| served == key) && key.valid_versions().contains(&context.version);
     if !supported {
         return match key {
             // The one request with which a client learns what we speak is answered in any case (KIP-511).
             ApiKey::ApiVersions => api_versions::refuse_version(&context),
             // Kafka, too, closes the connection: there is no version in which to answer.
-            _ => Outcome::Close(format!("{} version {} is not served", key.name(), context.version).into()),
+            _ => Outcome::Close(
+                format!("{} version {} is not served", key.name(), context.version).into(),
+            ),
         };
     }
     match key {
@@ -126,8 +132,9 @@ pub async fn serve(broker: Arc<Broker>, connection: Arc<Connection>, frame: Byte
 
 /// Decodes a request's body; a body that cannot be read costs the connection, as in Kafka.
 fn decode<R: Request>(key: ApiKey, body: &mut Decoder<'_>, version: i16) -> Result<R, Outcome> {
-    R::decode(body, version)
-        .map_err(|error| Outcome::Close(format!("{} version {version}: {error}", key.name()).into()))
+    R::decode(body, version).map_err(|error| {
+        Outcome::Close(format!("{} version {version}: {error}", key.name()).into())
+    })
 }
 
 fn reply<M: Message>(context: &Context, key: ApiKey, response: &M) -> Outcome {
@@ -135,7 +142,12 @@ fn reply<M: Message>(context: &Context, key: ApiKey, response: &M) -> Outcome {
 }
 
 /// Encodes an answer in which `Records::External` tokens are indexes into `files`.
-fn reply_with_files<M: Message>(context: &Context, key: ApiKey, response: &M, files: Vec<Part>) -> Outcome {
+fn reply_with_files<M: Message>(
+    context: &Context,
+    key: ApiKey,
+    response: &M,
+    files: Vec<Part>,
+) -> Outcome {
     match encode(context, key, response) {
         Ok(encoded) => Outcome::Reply(interleave(encoded, files)),
         // Nothing a client sends should get here: the answer does not fit the version that it asked for.
@@ -146,7 +158,11 @@ fn reply_with_files<M: Message>(context: &Context, key: ApiKey, response: &M, fi
     }
 }
 
-fn encode<M: Message>(context: &Context, key: ApiKey, response: &M) -> Result<Encoded, EncodeError> {
+fn encode<M: Message>(
+    context: &Context,
+    key: ApiKey,
+    response: &M,
+) -> Result<Encoded, EncodeError> {
     let mut encoder = Encoder::new();
     let header = ResponseHeader::new(context.correlation_id);
     header.encode(&mut encoder, key.response_header_version(context.version))?;

@@ -43,9 +43,15 @@ pub struct Broker {
 }
 
 impl Broker {
-    pub fn new(cluster_id: Str, config: Arc<BrokerConfig>, logs: Arc<LogManager>, clock: Clock) -> Self {
-        let groups = Groups::new(clock.clone(), group_config(&config));
-        let fetch_sessions = SessionCache::new(config.fetch.session_cache_slots, FETCH_SESSION_EVICTION_MS);
+    pub fn new(
+        cluster_id: Str,
+        config: Arc<BrokerConfig>,
+        logs: Arc<LogManager>,
+        clock: Clock,
+    ) -> Self {
+        let groups = Groups::new(clock, group_config(&config));
+        let fetch_sessions =
+            SessionCache::new(config.fetch.session_cache_slots, FETCH_SESSION_EVICTION_MS);
         Self {
             node_id: config.node_id,
             cluster_id,
@@ -98,12 +104,19 @@ impl Broker {
     pub(crate) fn follow_own_configs(&self, image: &MetadataImage) {
         let overrides = |resource| {
             let map = image.config(&resource);
-            map.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+            map.iter()
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect()
         };
-        let (cluster, own) = (overrides(ConfigResource::cluster()), overrides(ConfigResource::broker(self.node_id)));
+        let (cluster, own) = (
+            overrides(ConfigResource::cluster()),
+            overrides(ConfigResource::broker(self.node_id)),
+        );
         match self.static_config.with_dynamic(&cluster, &own) {
             Ok(config) => self.config.store(Arc::new(config)),
-            Err(error) => tracing::error!(%error, "dynamic configuration cannot be used; what was in force stays"),
+            Err(error) => {
+                tracing::error!(%error, "dynamic configuration cannot be used; what was in force stays")
+            }
         }
     }
 
@@ -111,7 +124,9 @@ impl Broker {
     pub fn topic_configs(&self, image: &MetadataImage, topic: &str) -> Arc<TopicConfigs> {
         let overrides = image.config(&ConfigResource::topic(topic));
         let config = self.config();
-        let pairs = overrides.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let pairs = overrides
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
         Arc::new(config.topic_defaults.with_overrides(pairs).unwrap_or_else(|error| {
             // Only a log written by another version can hold what this one refuses.
             tracing::error!(topic, %error, "the topic's configuration cannot be read; the broker's is used");
@@ -151,7 +166,11 @@ impl Broker {
     /// Creates topics that a client asked for as if they were there; returns the errors of those that are not.
     ///
     /// Unlike Kafka, which answers before the creation is done, this waits for it: the client need not ask again.
-    pub async fn auto_create_topics(&self, names: Vec<Str>, may_create: bool) -> HashMap<Str, ErrorCode> {
+    pub async fn auto_create_topics(
+        &self,
+        names: Vec<Str>,
+        may_create: bool,
+    ) -> HashMap<Str, ErrorCode> {
         let mut errors = HashMap::new();
         let mut topics = Vec::with_capacity(names.len());
         for name in names {
@@ -166,11 +185,17 @@ impl Broker {
         if topics.is_empty() {
             return errors;
         }
-        let Ok(controller) = self.controller() else { return errors };
-        let created = controller.run(move |controller, context| controller.create_topics(context, &topics, false)).await;
+        let Ok(controller) = self.controller() else {
+            return errors;
+        };
+        let created = controller
+            .run(move |controller, context| controller.create_topics(context, &topics, false))
+            .await;
         match created {
             Ok(answers) => {
-                let failed = answers.into_iter().filter_map(|(name, answer)| Some((name, answer.err()?.code())));
+                let failed = answers
+                    .into_iter()
+                    .filter_map(|(name, answer)| Some((name, answer.err()?.code())));
                 // Somebody else was faster: the topic is there.
                 errors.extend(failed.filter(|(_, code)| *code != ErrorCode::TopicAlreadyExists));
             }
@@ -182,9 +207,16 @@ impl Broker {
     /// A topic with the defaults of its kind.
     fn new_topic(&self, name: &Str) -> NewTopic {
         let config = self.config();
-        let alive = self.image().brokers.values().filter(|broker| !broker.fenced).count().max(1);
+        let alive = self
+            .image()
+            .brokers
+            .values()
+            .filter(|broker| !broker.fenced)
+            .count()
+            .max(1);
         let replicas = |configured: i16| i32::from(configured).min(alive as i32);
-        let text = |key: &'static str, value: String| (Str::from_static(key), Some(Str::from(value)));
+        let text =
+            |key: &'static str, value: String| (Str::from_static(key), Some(Str::from(value)));
         if **name == *OFFSETS_TOPIC {
             return NewTopic {
                 partitions: config.group.offsets_topic_partitions,
@@ -192,7 +224,10 @@ impl Broker {
                 configs: vec![
                     text("cleanup.policy", "compact".to_string()),
                     text("compression.type", "producer".to_string()),
-                    text("segment.bytes", config.group.offsets_topic_segment_bytes.to_string()),
+                    text(
+                        "segment.bytes",
+                        config.group.offsets_topic_segment_bytes.to_string(),
+                    ),
                 ],
                 ..NewTopic::with_defaults(name.detached())
             };
@@ -206,7 +241,9 @@ impl Broker {
         let epoch = self.image().broker(node_id).map(|broker| broker.epoch);
         let epoch = epoch.ok_or(ErrorCode::CoordinatorNotAvailable)?;
         let controller = self.controller()?;
-        let allocated = controller.run(move |controller, _| controller.allocate_producer_ids(node_id, epoch)).await;
+        let allocated = controller
+            .run(move |controller, _| controller.allocate_producer_ids(node_id, epoch))
+            .await;
         let block: ProducerIdBlock = allocated.map_err(|error| error.code())?;
         Ok(block.first_id..block.first_id + i64::from(block.len))
     }
@@ -217,7 +254,8 @@ fn group_config(config: &BrokerConfig) -> ottla_coordinator::GroupConfig {
     ottla_coordinator::GroupConfig {
         min_session_timeout_ms: group.session_timeout_ms_min,
         max_session_timeout_ms: group.session_timeout_ms_max,
-        initial_rebalance_delay_ms: i32::try_from(group.initial_rebalance_delay_ms).unwrap_or(i32::MAX),
+        initial_rebalance_delay_ms: i32::try_from(group.initial_rebalance_delay_ms)
+            .unwrap_or(i32::MAX),
         max_size: group.members_max,
         offset_metadata_max_bytes: group.offset_metadata_bytes_max,
         offsets_retention_ms: millis(group.offsets_retention_ms),

@@ -72,13 +72,23 @@ pub fn start(
     clock: Clock,
 ) -> std::io::Result<(ControllerHandle, std::thread::JoinHandle<()>)> {
     let (commands, queue) = mpsc::channel(COMMANDS_QUEUED_MAX);
-    let home = Home { controller, quorum, publisher, clock, decided: Vec::new(), answers: Vec::new(), broken: false };
+    let home = Home {
+        controller,
+        quorum,
+        publisher,
+        clock,
+        decided: Vec::new(),
+        answers: Vec::new(),
+        broken: false,
+    };
     let runtime = tokio::runtime::Handle::current();
-    let thread = std::thread::Builder::new().name("controller".to_string()).spawn(move || {
-        // What the broker follows may start tasks.
-        let _entered = runtime.enter();
-        home.run(queue);
-    })?;
+    let thread = std::thread::Builder::new()
+        .name("controller".to_string())
+        .spawn(move || {
+            // What the broker follows may start tasks.
+            let _entered = runtime.enter();
+            home.run(queue);
+        })?;
     Ok((ControllerHandle { commands }, thread))
 }
 
@@ -86,7 +96,9 @@ impl ControllerHandle {
     /// Has the controller decide, and waits until the decision is committed and followed by this broker.
     pub async fn run<T: Send + 'static>(
         &self,
-        decide: impl FnOnce(&mut Controller, &mut Context<'_>) -> Result<Outcome<T>, ControlError> + Send + 'static,
+        decide: impl FnOnce(&mut Controller, &mut Context<'_>) -> Result<Outcome<T>, ControlError>
+        + Send
+        + 'static,
     ) -> Result<T, CommandError> {
         let (sender, receiver) = oneshot::channel();
         let command: Command = Box::new(move |home| match home.decide(decide) {
@@ -99,7 +111,10 @@ impl ControllerHandle {
             }
         });
         let stopped = CommandError::Failed(ErrorCode::NotController);
-        self.commands.send(command).await.map_err(|_| stopped.clone())?;
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| stopped.clone())?;
         receiver.await.map_err(|_| stopped)?
     }
 }
@@ -129,10 +144,14 @@ impl Home {
             return Err(CommandError::Failed(ErrorCode::KafkaStorageError));
         }
         let mut random = || fastrand::u64(..);
-        let mut context =
-            Context { now_ms: self.clock.now_ms(), next_offset: self.quorum.next_offset(), random: &mut random };
+        let mut context = Context {
+            now_ms: self.clock.now_ms(),
+            next_offset: self.quorum.next_offset(),
+            random: &mut random,
+        };
         let outcome = decide(&mut self.controller, &mut context).map_err(CommandError::Refused)?;
-        self.follow(&outcome.records).map_err(CommandError::Failed)?;
+        self.follow(&outcome.records)
+            .map_err(CommandError::Failed)?;
         Ok(outcome.answer)
     }
 
@@ -141,11 +160,14 @@ impl Home {
         if records.is_empty() {
             return Ok(());
         }
-        let base_offset = self.quorum.append(records, self.clock.now_ms()).map_err(|error| {
-            tracing::error!(%error, "cannot append to the metadata log");
-            self.broken = true;
-            ErrorCode::KafkaStorageError
-        })?;
+        let base_offset = self
+            .quorum
+            .append(records, self.clock.now_ms())
+            .map_err(|error| {
+                tracing::error!(%error, "cannot append to the metadata log");
+                self.broken = true;
+                ErrorCode::KafkaStorageError
+            })?;
         match self.controller.replay(records, base_offset) {
             Ok(delta) => {
                 self.decided.push((self.controller.image().clone(), delta));
@@ -161,7 +183,11 @@ impl Home {
     }
 
     fn commit(&mut self) {
-        let result = if self.decided.is_empty() { Ok(()) } else { self.quorum.commit() };
+        let result = if self.decided.is_empty() {
+            Ok(())
+        } else {
+            self.quorum.commit()
+        };
         let result = result.map_err(|error| {
             tracing::error!(%error, "cannot commit to the metadata log: no change is accepted until a restart");
             self.broken = true;
@@ -176,7 +202,9 @@ impl Home {
             answer(result);
         }
         if result.is_ok()
-            && let Err(error) = self.quorum.maybe_snapshot(self.controller.image(), self.clock.now_ms())
+            && let Err(error) = self
+                .quorum
+                .maybe_snapshot(self.controller.image(), self.clock.now_ms())
         {
             // The log has everything; the next start replays more of it.
             tracing::warn!(%error, "cannot write a snapshot of the metadata");

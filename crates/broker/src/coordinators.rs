@@ -40,17 +40,32 @@ pub struct Node {
 }
 
 /// Finds the coordinator of `key`, and makes the internal topic if this is the first time that one is asked for.
-pub async fn find(broker: &Broker, kind: CoordinatorKind, key: &str, listener: &str) -> Result<Node, ErrorCode> {
+pub async fn find(
+    broker: &Broker,
+    kind: CoordinatorKind,
+    key: &str,
+    listener: &str,
+) -> Result<Node, ErrorCode> {
     let topic_name = kind.topic();
     if broker.image().topic(topic_name).is_none() {
-        broker.auto_create_topics(vec![Str::from_static(topic_name)], true).await;
+        broker
+            .auto_create_topics(vec![Str::from_static(topic_name)], true)
+            .await;
     }
     let image = broker.image();
-    let topic = image.topic(topic_name).ok_or(ErrorCode::CoordinatorNotAvailable)?;
+    let topic = image
+        .topic(topic_name)
+        .ok_or(ErrorCode::CoordinatorNotAvailable)?;
     let partition = topic.partition(partition_for(key, topic.partitions.len() as i32));
-    let leader = partition.and_then(|partition| partition.leader).ok_or(ErrorCode::CoordinatorNotAvailable)?;
+    let leader = partition
+        .and_then(|partition| partition.leader)
+        .ok_or(ErrorCode::CoordinatorNotAvailable)?;
     let registration = image.broker(leader).filter(|broker| !broker.fenced);
     let endpoint = registration.and_then(|broker| broker.endpoint(listener));
     let Endpoint { host, port, .. } = endpoint.ok_or(ErrorCode::CoordinatorNotAvailable)?;
-    Ok(Node { id: leader, host: host.clone(), port: i32::from(*port) })
+    Ok(Node {
+        id: leader,
+        host: host.clone(),
+        port: i32::from(*port),
+    })
 }

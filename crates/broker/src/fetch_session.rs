@@ -93,8 +93,14 @@ pub struct FetchContext {
 enum Kind {
     Sessionless,
     /// Every partition is answered; a session is made of them if there is room.
-    Full { by_topic_id: bool },
-    Incremental { id: i32, session: Arc<Mutex<Session>>, epoch: i32 },
+    Full {
+        by_topic_id: bool,
+    },
+    Incremental {
+        id: i32,
+        session: Arc<Mutex<Session>>,
+        epoch: i32,
+    },
 }
 
 /// The request's part that concerns sessions.
@@ -109,29 +115,37 @@ pub struct SessionRequest {
 
 impl SessionCache {
     pub fn new(slots_max: usize, eviction_ms: i64) -> Self {
-        Self { slots_max, eviction_ms, sessions: HashMap::new() }
-    }
-
-    pub fn len(&self) -> usize {
-        self.sessions.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.sessions.is_empty()
+        Self {
+            slots_max,
+            eviction_ms,
+            sessions: HashMap::new(),
+        }
     }
 
     /// Begins a fetch: finds or closes the session that it names, and lists what is to be read.
-    pub fn begin(&mut self, request: SessionRequest, now_ms: i64) -> Result<FetchContext, ErrorCode> {
+    pub fn begin(
+        &mut self,
+        request: SessionRequest,
+        now_ms: i64,
+    ) -> Result<FetchContext, ErrorCode> {
         if request.epoch == FINAL_EPOCH || request.epoch == INITIAL_EPOCH {
             // Both forms are whole in themselves; a session that they name is over.
             self.sessions.remove(&request.id);
             let kind = match request.epoch {
                 FINAL_EPOCH => Kind::Sessionless,
-                _ => Kind::Full { by_topic_id: request.by_topic_id },
+                _ => Kind::Full {
+                    by_topic_id: request.by_topic_id,
+                },
             };
-            return Ok(FetchContext { kind, partitions: request.partitions });
+            return Ok(FetchContext {
+                kind,
+                partitions: request.partitions,
+            });
         }
-        let session = self.sessions.get(&request.id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
+        let session = self
+            .sessions
+            .get(&request.id)
+            .ok_or(ErrorCode::FetchSessionIdNotFound)?;
         let session = Arc::clone(session);
         let (epoch, partitions, empty) = {
             let mut state = session.lock().expect("fetch session lock");
@@ -149,9 +163,19 @@ impl SessionCache {
         if empty {
             // Nothing is left to read: the session ends with this answer (as in Kafka).
             self.sessions.remove(&request.id);
-            return Ok(FetchContext { kind: Kind::Sessionless, partitions });
+            return Ok(FetchContext {
+                kind: Kind::Sessionless,
+                partitions,
+            });
         }
-        Ok(FetchContext { kind: Kind::Incremental { id: request.id, session, epoch }, partitions })
+        Ok(FetchContext {
+            kind: Kind::Incremental {
+                id: request.id,
+                session,
+                epoch,
+            },
+            partitions,
+        })
     }
 
     /// Makes a session of a full fetch's partitions and returns its id; [`NO_SESSION`] where there is no room.
@@ -180,7 +204,13 @@ impl SessionCache {
             next_place: 0,
         };
         for (key, position, told) in partitions {
-            session.insert(key, position, told.high_watermark, told.log_start_offset, false);
+            session.insert(
+                key,
+                position,
+                told.high_watermark,
+                told.log_start_offset,
+                false,
+            );
         }
         self.sessions.insert(id, Arc::new(Mutex::new(session)));
         id
@@ -198,9 +228,15 @@ impl SessionCache {
             .filter_map(|(id, session)| {
                 let session = session.lock().expect("fetch session lock");
                 let stale = now_ms - session.last_used_ms > eviction_ms;
-                let smaller = session.partitions.len() < size && now_ms - session.created_ms > eviction_ms;
+                let smaller =
+                    session.partitions.len() < size && now_ms - session.created_ms > eviction_ms;
                 // Stale ones first, then the smallest, then the oldest.
-                (stale || smaller).then_some((!stale, session.partitions.len(), session.last_used_ms, *id))
+                (stale || smaller).then_some((
+                    !stale,
+                    session.partitions.len(),
+                    session.last_used_ms,
+                    *id,
+                ))
             })
             .min();
         match victim {
@@ -211,11 +247,6 @@ impl SessionCache {
 }
 
 impl FetchContext {
-    /// True where every partition is answered, news or not.
-    pub fn is_full(&self) -> bool {
-        !matches!(self.kind, Kind::Incremental { .. })
-    }
-
     /// Ends a fetch: says for each partition (in the order of `told`, which is that of `partitions`) whether
     /// it goes into the answer, and which session id the answer carries.
     pub fn finish(
@@ -228,7 +259,11 @@ impl FetchContext {
         match &self.kind {
             Kind::Sessionless => Ok((NO_SESSION, vec![true; told.len()])),
             Kind::Full { by_topic_id } => {
-                let partitions = self.partitions.iter().zip(told).map(|((k, p), t)| (k.clone(), p.clone(), *t));
+                let partitions = self
+                    .partitions
+                    .iter()
+                    .zip(told)
+                    .map(|((k, p), t)| (k.clone(), p.clone(), *t));
                 let mut cache = cache.lock().expect("fetch session cache lock");
                 let id = cache.create(*by_topic_id, partitions, told.len(), now_ms, random_id);
                 Ok((id, vec![true; told.len()]))
@@ -239,7 +274,12 @@ impl FetchContext {
                     return Err(ErrorCode::InvalidFetchSessionEpoch);
                 }
                 let keys = self.partitions.iter().map(|(key, _)| key);
-                Ok((*id, keys.zip(told).map(|(key, told)| session.note(key, *told)).collect()))
+                Ok((
+                    *id,
+                    keys.zip(told)
+                        .map(|(key, told)| session.note(key, *told))
+                        .collect(),
+                ))
             }
         }
     }
@@ -256,8 +296,20 @@ impl Cached {
 }
 
 impl Session {
-    fn insert(&mut self, key: PartitionKey, position: Position, high_watermark: i64, log_start: i64, unsent: bool) {
-        let cached = Cached { position, high_watermark, log_start_offset: log_start, unsent };
+    fn insert(
+        &mut self,
+        key: PartitionKey,
+        position: Position,
+        high_watermark: i64,
+        log_start: i64,
+        unsent: bool,
+    ) {
+        let cached = Cached {
+            position,
+            high_watermark,
+            log_start_offset: log_start,
+            unsent,
+        };
         if let Some((_, known)) = self.partitions.get_mut(&key) {
             *known = cached;
             return;
@@ -283,13 +335,18 @@ impl Session {
     }
 
     fn positions(&self) -> Vec<(PartitionKey, Position)> {
-        self.order.values().map(|key| (key.clone(), self.partitions[key].1.position.clone())).collect()
+        self.order
+            .values()
+            .map(|key| (key.clone(), self.partitions[key].1.position.clone()))
+            .collect()
     }
 
     /// Notes what the answer would say of a partition; returns whether it is said.
     fn note(&mut self, key: &PartitionKey, told: Told) -> bool {
         let next_place = self.next_place;
-        let Some((place, cached)) = self.partitions.get_mut(key) else { return false };
+        let Some((place, cached)) = self.partitions.get_mut(key) else {
+            return false;
+        };
         if !cached.is_news(told) {
             return false;
         }

@@ -11,7 +11,9 @@ mod shard;
 
 use std::sync::{Arc, RwLock};
 
-use ottla_coordinator::{Answer, DeletedTopic, GroupConfig, GroupCoordinator, Token, partition_for};
+use ottla_coordinator::{
+    Answer, DeletedTopic, GroupConfig, GroupCoordinator, Token, partition_for,
+};
 use ottla_protocol::ErrorCode;
 
 use crate::clock::Clock;
@@ -36,7 +38,11 @@ enum Home {
 
 impl Groups {
     pub fn new(clock: Clock, config: GroupConfig) -> Self {
-        Self { clock, config, homes: RwLock::default() }
+        Self {
+            clock,
+            config,
+            homes: RwLock::default(),
+        }
     }
 
     /// Makes the machines of partitions that this broker begins to lead, on disk threads: their logs are replayed.
@@ -54,8 +60,14 @@ impl Groups {
         for partition in partitions {
             let groups = Arc::clone(self);
             tokio::task::spawn_blocking(move || {
-                let home = match load::load(&partition, groups.config.clone(), groups.clock.now_ms()) {
-                    Ok(machine) => Home::Here(Shard::start(Arc::clone(&partition), machine, groups.clock.clone())),
+                let home = match load::load(
+                    &partition,
+                    groups.config.clone(),
+                    groups.clock.now_ms(),
+                ) {
+                    Ok(machine) => {
+                        Home::Here(Shard::start(Arc::clone(&partition), machine, groups.clock))
+                    }
                     Err(error) => {
                         tracing::error!(partition = partition.index, %error, "cannot load groups");
                         Home::Elsewhere
@@ -85,7 +97,11 @@ impl Groups {
     }
 
     /// Looks into the machine that coordinates `group_id`.
-    pub fn look<T>(&self, group_id: &str, look: impl FnOnce(&GroupCoordinator) -> T) -> Result<T, ErrorCode> {
+    pub fn look<T>(
+        &self,
+        group_id: &str,
+        look: impl FnOnce(&GroupCoordinator) -> T,
+    ) -> Result<T, ErrorCode> {
         Ok(self.shard(group_id)?.look(look))
     }
 

@@ -3,7 +3,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use ottla_log::{Background, DEFAULT_OPEN_FILES_MAX, Disk, Environment, Log, LogConfig, LogDir, OpenError, OpenOptions};
+use ottla_log::{
+    Background, DEFAULT_OPEN_FILES_MAX, Disk, Environment, Log, LogConfig, LogDir, OpenError,
+    OpenOptions,
+};
 use ottla_protocol::Uuid;
 use ottla_protocol::ids::TopicPartition;
 
@@ -17,16 +20,32 @@ impl LogManager {
     pub fn open(dirs: &[PathBuf]) -> std::io::Result<Self> {
         std::fs::create_dir_all(&dirs[0])?;
         Ok(Self {
-            environment: Environment::new(Disk::new(), DEFAULT_OPEN_FILES_MAX, Background::threads(2)?),
+            environment: Environment::new(
+                Disk::new(),
+                DEFAULT_OPEN_FILES_MAX,
+                Background::threads(2)?,
+            ),
             dir: LogDir::new(dirs[0].clone()),
             logs: Mutex::default(),
         })
     }
 
-    pub fn get_or_create(&self, name: &TopicPartition, id: Uuid, config: Arc<LogConfig>, now_ms: i64) -> Result<Arc<Log>, OpenError> {
-        let options = OpenOptions { is_clean: false, ..OpenOptions::fresh(Some(id), now_ms) };
+    pub fn get_or_create(
+        &self,
+        name: &TopicPartition,
+        id: Uuid,
+        config: Arc<LogConfig>,
+        now_ms: i64,
+    ) -> Result<Arc<Log>, OpenError> {
+        let options = OpenOptions {
+            is_clean: false,
+            ..OpenOptions::fresh(Some(id), now_ms)
+        };
         let (log, _) = Log::open(&self.environment, &self.dir, name, config, &options)?;
-        self.logs.lock().unwrap().insert(name.clone(), Arc::clone(&log));
+        self.logs
+            .lock()
+            .unwrap()
+            .insert(name.clone(), Arc::clone(&log));
         Ok(log)
     }
 

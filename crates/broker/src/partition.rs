@@ -49,12 +49,21 @@ struct TopicRules {
 
 impl TopicRules {
     fn of(configs: Arc<TopicConfigs>) -> Self {
-        Self { validation: append::validation_rules(&configs), configs }
+        Self {
+            validation: append::validation_rules(&configs),
+            configs,
+        }
     }
 }
 
 impl Partition {
-    pub fn new(topic: Str, index: i32, log: Arc<Log>, leader: Leader, configs: Arc<TopicConfigs>) -> Self {
+    pub fn new(
+        topic: Str,
+        index: i32,
+        log: Arc<Log>,
+        leader: Leader,
+        configs: Arc<TopicConfigs>,
+    ) -> Self {
         Self {
             topic,
             index,
@@ -102,7 +111,8 @@ impl Partition {
     pub fn set_assignment(&self, assignment: &Assignment, now_ms: i64) {
         let mut leader = self.leader();
         let advanced = leader.on_assignment(assignment, now_ms, |_| None);
-        self.leader_epoch.store(leader.leader_epoch(), Ordering::Release);
+        self.leader_epoch
+            .store(leader.leader_epoch(), Ordering::Release);
         self.follow_high_watermark(leader, advanced);
     }
 
@@ -112,7 +122,9 @@ impl Partition {
 
     /// Publishes what the leader decided, in the order of its decisions, and wakes who waits for it.
     fn follow_high_watermark(&self, leader: MutexGuard<'_, Leader>, advanced: Option<i64>) {
-        let Some(high_watermark) = advanced else { return };
+        let Some(high_watermark) = advanced else {
+            return;
+        };
         self.log.set_high_watermark(high_watermark);
         drop(leader);
         self.acknowledgers.wake();

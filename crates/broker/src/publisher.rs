@@ -32,7 +32,9 @@ impl Publisher {
         // Everything is a change from nothing.
         match MetadataImage::default().apply(&image.to_records()) {
             Ok((_, delta)) => self.publish(image, &delta),
-            Err(error) => tracing::error!(%error, "the metadata cannot be written as records and read again"),
+            Err(error) => {
+                tracing::error!(%error, "the metadata cannot be written as records and read again")
+            }
         }
     }
 
@@ -44,10 +46,21 @@ impl Publisher {
         let changes = delta.local_changes(self.broker.node_id);
         self.lead(&image, changes.leaders);
         let removed: Vec<Uuid> = delta.deleted_topics.keys().copied().collect();
+        let gone: Vec<_> = removed
+            .iter()
+            .filter_map(|id| self.broker.topics.by_id(id))
+            .collect();
         self.broker.topics.change([], removed);
         // Handlers see the image before logs of topics that are gone go away: none looks for them anew.
         let image = Arc::new(image);
         self.broker.set_image(Arc::clone(&image));
+        for partition in gone
+            .iter()
+            .flat_map(|topic| topic.partitions().to_vec())
+            .flatten()
+        {
+            partition.wake_all();
+        }
         self.remove(delta);
         self.reconfigure(&image, delta);
     }
@@ -60,12 +73,16 @@ impl Publisher {
     fn lead(&self, image: &MetadataImage, replicas: Vec<LocalReplica>) {
         let mut by_topic: BTreeMap<Uuid, (Str, Vec<LocalReplica>)> = BTreeMap::new();
         for replica in replicas {
-            let entry = by_topic.entry(replica.topic_id).or_insert_with(|| (replica.topic.clone(), Vec::new()));
+            let entry = by_topic
+                .entry(replica.topic_id)
+                .or_insert_with(|| (replica.topic.clone(), Vec::new()));
             entry.1.push(replica);
         }
         for (topic_id, (name, replicas)) in by_topic {
             let known = self.broker.topics.by_id(&topic_id);
-            let topic = known.clone().unwrap_or_else(|| Arc::new(Topic::new(name.clone(), topic_id)));
+            let topic = known
+                .clone()
+                .unwrap_or_else(|| Arc::new(Topic::new(name.clone(), topic_id)));
             let configs = self.broker.topic_configs(image, &name);
             let partitions: Vec<_> = replicas
                 .iter()
@@ -90,9 +107,17 @@ impl Publisher {
 
     /// Opens or makes a replica's log; none if its directory does not work.
     fn begin(&self, replica: &LocalReplica, configs: &Arc<TopicConfigs>) -> Option<Arc<Partition>> {
-        let name = TopicPartition { topic: replica.topic.clone(), partition: replica.partition };
+        let name = TopicPartition {
+            topic: replica.topic.clone(),
+            partition: replica.partition,
+        };
         let config = self.broker.log_config(configs);
-        let log = match self.broker.logs.get_or_create(&name, replica.topic_id, config, self.broker.now_ms()) {
+        let log = match self.broker.logs.get_or_create(
+            &name,
+            replica.topic_id,
+            config,
+            self.broker.now_ms(),
+        ) {
             Ok(log) => log,
             Err(error) => {
                 tracing::error!(topic = %replica.topic, partition = replica.partition, %error, "no log");
@@ -104,7 +129,14 @@ impl Publisher {
         let settings = self.broker.replica_settings(configs);
         let now_ms = self.broker.now_ms();
         let node_id = self.broker.node_id;
-        let mut leader = Leader::new(node_id, &assignment, settings, log_end, high_watermark, now_ms);
+        let mut leader = Leader::new(
+            node_id,
+            &assignment,
+            settings,
+            log_end,
+            high_watermark,
+            now_ms,
+        );
         if let Err(error) = log.assign_epoch_start_offset(assignment.leader_epoch, log_end) {
             tracing::error!(topic = %replica.topic, partition = replica.partition, %error, "cannot begin an epoch");
             return None;
@@ -113,37 +145,63 @@ impl Publisher {
         if let Some(high_watermark) = leader.on_append(log_end, now_ms, |_| None) {
             log.set_high_watermark(high_watermark);
         }
-        Some(Arc::new(Partition::new(replica.topic.clone(), replica.partition, log, leader, Arc::clone(configs))))
+        Some(Arc::new(Partition::new(
+            replica.topic.clone(),
+            replica.partition,
+            log,
+            leader,
+            Arc::clone(configs),
+        )))
     }
 
     fn remove(&self, delta: &MetadataDelta) {
         for topic in delta.deleted_topics.values() {
             for index in topic.partitions.keys() {
-                let name = TopicPartition { topic: topic.name.clone(), partition: *index };
-                if let Err(error) = self.broker.logs.delete(&name, topic.id, self.broker.now_ms()) {
+                let name = TopicPartition {
+                    topic: topic.name.clone(),
+                    partition: *index,
+                };
+                if let Err(error) = self
+                    .broker
+                    .logs
+                    .delete(&name, topic.id, self.broker.now_ms())
+                {
                     tracing::error!(topic = %topic.name, partition = index, %error, "cannot delete a log");
                 }
             }
         }
         if !delta.deleted_topics.is_empty() {
             let topics = delta.deleted_topics.values();
-            let topics = topics.map(|topic| DeletedTopic { name: topic.name.clone(), topic_id: topic.id });
-            self.broker.groups.forget_topics(&topics.collect::<Vec<_>>());
+            let topics = topics.map(|topic| DeletedTopic {
+                name: topic.name.clone(),
+                topic_id: topic.id,
+            });
+            self.broker
+                .groups
+                .forget_topics(&topics.collect::<Vec<_>>());
         }
     }
 
     /// Follows changed configurations of topics, and of the broker as far as they are topics' defaults.
     fn reconfigure(&self, image: &MetadataImage, delta: &MetadataDelta) {
         let all = delta.configs.iter().any(|resource| self.is_own(resource));
-        let named = delta.configs.iter().filter(|resource| resource.kind == ResourceType::TOPIC);
+        let named = delta
+            .configs
+            .iter()
+            .filter(|resource| resource.kind == ResourceType::TOPIC);
         let topics: Vec<Arc<Topic>> = if all {
             self.broker.topics.all()
         } else {
-            named.filter_map(|resource| self.broker.topics.by_name(&resource.name)).collect()
+            named
+                .filter_map(|resource| self.broker.topics.by_name(&resource.name))
+                .collect()
         };
         for topic in topics {
             let configs = self.broker.topic_configs(image, &topic.name);
-            let (log_config, settings) = (self.broker.log_config(&configs), self.broker.replica_settings(&configs));
+            let (log_config, settings) = (
+                self.broker.log_config(&configs),
+                self.broker.replica_settings(&configs),
+            );
             for partition in topic.partitions().iter().flatten() {
                 partition.log.set_config(Arc::clone(&log_config));
                 partition.set_configs(Arc::clone(&configs), settings, self.broker.now_ms());

@@ -49,5 +49,8 @@ pub enum QuorumError {
     #[error("the metadata record at offset {offset} does not follow from those before: {source}")]
     Replay { offset: i64, source: ReplayError },
     #[error("{path}: {source}")]
-    Io { path: String, source: std::io::Error },
+    Io {
+        path: String,
+        source: std::io::Error,
+    },
 }

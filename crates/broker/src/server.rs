@@ -13,7 +13,9 @@ use bytes::Bytes;
 use ottla_config::BrokerConfig;
 use ottla_controller::{Controller, Heartbeat, Registration, bootstrap_records};
 use ottla_metadata::{Endpoint, MetadataImage, MetadataVersion, supported_features};
-use ottla_net::{BindError, ConnectionInfo, Limits, ListenerConfig, Outcome, Server, ServerHandle, Service};
+use ottla_net::{
+    BindError, ConnectionInfo, Limits, ListenerConfig, Outcome, Server, ServerHandle, Service,
+};
 use ottla_protocol::{Str, Uuid};
 
 use crate::api;
@@ -23,8 +25,8 @@ use crate::connection::Connection;
 use crate::controller::{self, CommandError, ControllerHandle};
 use crate::logs::LogManager;
 use crate::publisher::Publisher;
-use crate::quorum::local::{LocalQuorum, LocalQuorumConfig};
 use crate::quorum::QuorumError;
+use crate::quorum::local::{LocalQuorum, LocalQuorumConfig};
 
 /// How long requests in flight may go on when the broker stops.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -45,14 +47,18 @@ pub enum StartError {
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error("listener {listener}: {host} has no address: {source}")]
-    Resolve { listener: String, host: String, source: std::io::Error },
+    Resolve {
+        listener: String,
+        host: String,
+        source: std::io::Error,
+    },
     #[error("the broker cannot join the cluster: {0}")]
     Join(#[from] CommandError),
 }
 
 /// Starts a broker; it answers when this returns.
 pub async fn start(config: BrokerConfig) -> Result<RunningBroker, StartError> {
-    let clock = Clock::system();
+    let clock = Clock;
     let config = Arc::new(config);
     let logs = Arc::new(LogManager::open(&config.log.dirs)?);
     let cluster_id = Str::from_static("ottla");
@@ -60,18 +66,41 @@ pub async fn start(config: BrokerConfig) -> Result<RunningBroker, StartError> {
 
     let (quorum, image) = open_quorum(&config, &logs, clock.now_ms()).await?;
     let server = Server::bind(limits(&config), &listeners(&config).await?)?;
-    let broker = Broker::new(cluster_id.clone(), Arc::clone(&config), Arc::clone(&logs), clock.clone());
+    let broker = Broker::new(
+        cluster_id.clone(),
+        Arc::clone(&config),
+        Arc::clone(&logs),
+        clock,
+    );
     let broker = Arc::new(broker);
 
     let mut publisher = Publisher::new(Arc::clone(&broker));
-    let controller = Controller::new(cluster_id, Arc::clone(&config), image.clone(), sessions_over(&config, &clock));
+    let controller = Controller::new(
+        cluster_id,
+        Arc::clone(&config),
+        image.clone(),
+        sessions_over(&config, &clock),
+    );
     publisher.publish_all(image);
     let (handle, thread) = controller::start(controller, Box::new(quorum), publisher, clock)?;
     broker.set_controller(handle.clone());
-    join(&handle, &config, &broker, server.addresses(), vec![directory]).await?;
+    join(
+        &handle,
+        &config,
+        &broker,
+        server.addresses(),
+        vec![directory],
+    )
+    .await?;
 
-    let net = server.start(Arc::new(BrokerService { broker: Arc::clone(&broker) }));
-    Ok(RunningBroker { broker, net, controller: thread })
+    let net = server.start(Arc::new(BrokerService {
+        broker: Arc::clone(&broker),
+    }));
+    Ok(RunningBroker {
+        broker,
+        net,
+        controller: thread,
+    })
 }
 
 impl RunningBroker {
@@ -109,7 +138,11 @@ impl Service for BrokerService {
         Connection::new(info)
     }
 
-    fn call(&self, connection: &Arc<Connection>, frame: Bytes) -> impl Future<Output = Outcome> + Send {
+    fn call(
+        &self,
+        connection: &Arc<Connection>,
+        frame: Bytes,
+    ) -> impl Future<Output = Outcome> + Send {
         api::serve(Arc::clone(&self.broker), Arc::clone(connection), frame)
     }
 }
@@ -130,7 +163,10 @@ async fn open_quorum(
             ..Default::default()
         },
         snapshot_after_bytes: config.metadata.snapshot_after_bytes,
-        snapshot_interval_ms: config.metadata.snapshot_interval_ms.and_then(|ms| i64::try_from(ms).ok()),
+        snapshot_interval_ms: config
+            .metadata
+            .snapshot_interval_ms
+            .and_then(|ms| i64::try_from(ms).ok()),
     };
     let logs = Arc::clone(logs);
     let opened = tokio::task::spawn_blocking(move || {
@@ -155,7 +191,9 @@ async fn join(
 ) -> Result<(), StartError> {
     if broker.image().features.metadata_version.is_none() {
         let bootstrap = bootstrap_records(MetadataVersion::LATEST_PRODUCTION);
-        controller.run(move |controller, _| Ok(controller.activate(bootstrap))).await?;
+        controller
+            .run(move |controller, _| Ok(controller.activate(bootstrap)))
+            .await?;
     }
     let node_id = config.node_id;
     let registration = Registration {
@@ -169,11 +207,19 @@ async fn join(
         log_dirs,
         previous_broker_epoch: -1,
     };
-    let broker_epoch =
-        controller.run(move |controller, context| controller.register_broker(context, &registration)).await?;
+    let broker_epoch = controller
+        .run(move |controller, context| controller.register_broker(context, &registration))
+        .await?;
     let metadata_offset = broker.image().provenance.offset;
-    let heartbeat = Heartbeat { broker_id: node_id, broker_epoch, metadata_offset, ..Default::default() };
-    controller.run(move |controller, context| controller.heartbeat(context, &heartbeat)).await?;
+    let heartbeat = Heartbeat {
+        broker_id: node_id,
+        broker_epoch,
+        metadata_offset,
+        ..Default::default()
+    };
+    controller
+        .run(move |controller, context| controller.heartbeat(context, &heartbeat))
+        .await?;
     Ok(())
 }
 
@@ -181,7 +227,10 @@ async fn join(
 fn endpoints(config: &BrokerConfig, bound: &[(Arc<str>, SocketAddr)]) -> Vec<Endpoint> {
     let advertised = config.listeners.advertised.iter().map(|endpoint| {
         let port = match endpoint.port {
-            0 => bound.iter().find(|(name, _)| **name == *endpoint.name).map_or(0, |(_, address)| address.port()),
+            0 => bound
+                .iter()
+                .find(|(name, _)| **name == *endpoint.name)
+                .map_or(0, |(_, address)| address.port()),
             port => port,
         };
         Endpoint {
@@ -195,18 +244,32 @@ fn endpoints(config: &BrokerConfig, bound: &[(Arc<str>, SocketAddr)]) -> Vec<End
 }
 
 fn host_name() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    if name.is_empty() { "localhost".to_string() } else { name }
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    if name.is_empty() {
+        "localhost".to_string()
+    } else {
+        name
+    }
 }
 
 async fn listeners(config: &BrokerConfig) -> Result<Vec<ListenerConfig>, StartError> {
     let mut listeners = Vec::new();
     for endpoint in &config.listeners.broker {
         // No host means every address, of both families where the system has both.
-        let host = endpoint.host.clone().unwrap_or_else(|| "0.0.0.0".to_string());
-        let resolved = tokio::net::lookup_host((host.as_str(), endpoint.port)).await.and_then(|mut addresses| {
-            addresses.next().ok_or_else(|| std::io::Error::from(std::io::ErrorKind::AddrNotAvailable))
-        });
+        let host = endpoint
+            .host
+            .clone()
+            .unwrap_or_else(|| "0.0.0.0".to_string());
+        let resolved = tokio::net::lookup_host((host.as_str(), endpoint.port))
+            .await
+            .and_then(|mut addresses| {
+                addresses
+                    .next()
+                    .ok_or_else(|| std::io::Error::from(std::io::ErrorKind::AddrNotAvailable))
+            });
         let address = resolved.map_err(|source| StartError::Resolve {
             listener: endpoint.name.clone(),
             host,
@@ -222,7 +285,9 @@ fn limits(config: &BrokerConfig) -> Limits {
     let defaults = Limits::default();
     Limits {
         request_bytes_max: network.request_bytes_max,
-        queued_bytes_max: network.queued_request_bytes_max.map_or(defaults.queued_bytes_max, |max| max as usize),
+        queued_bytes_max: network
+            .queued_request_bytes_max
+            .map_or(defaults.queued_bytes_max, |max| max as usize),
         connections_max: network.connections_max,
         connections_per_ip_max: network.connections_per_ip_max,
         connections_per_ip_overrides: network
@@ -231,7 +296,9 @@ fn limits(config: &BrokerConfig) -> Limits {
             .filter_map(|(host, count)| Some((host.parse().ok()?, *count)))
             .collect(),
         connection_creation_rate_max: network.connection_creation_rate_max,
-        idle_max: network.connection_idle_ms_max.map_or(Duration::MAX, Duration::from_millis),
+        idle_max: network
+            .connection_idle_ms_max
+            .map_or(Duration::MAX, Duration::from_millis),
         send_buffer_bytes: network.send_buffer_bytes,
         receive_buffer_bytes: network.receive_buffer_bytes,
         listen_backlog: network.listen_backlog,

@@ -34,7 +34,12 @@ pub struct Topic {
 impl Topic {
     pub fn new(name: Str, id: Uuid) -> Self {
         let internal = is_internal(&name);
-        Self { name, id, internal, partitions: ArcSwap::default() }
+        Self {
+            name,
+            id,
+            internal,
+            partitions: ArcSwap::default(),
+        }
     }
 
     pub fn is_internal(&self) -> bool {
@@ -42,7 +47,10 @@ impl Topic {
     }
 
     pub fn partition(&self, index: i32) -> Option<Arc<Partition>> {
-        self.partitions.load().get(usize::try_from(index).ok()?)?.clone()
+        self.partitions
+            .load()
+            .get(usize::try_from(index).ok()?)?
+            .clone()
     }
 
     pub fn partitions(&self) -> Arc<Vec<Option<Arc<Partition>>>> {
@@ -93,12 +101,20 @@ impl Topics {
     }
 
     /// Adds and removes topics in one step; only the publisher calls this.
-    pub fn change(&self, added: impl IntoIterator<Item = Arc<Topic>>, removed: impl IntoIterator<Item = Uuid>) {
+    pub fn change(
+        &self,
+        added: impl IntoIterator<Item = Arc<Topic>>,
+        removed: impl IntoIterator<Item = Uuid>,
+    ) {
         let mut maps = Maps::clone(&self.maps.load());
         for id in removed {
             if let Some(topic) = maps.by_id.remove(&id) {
                 // A topic of the same name may have come in the same change.
-                if maps.by_name.get(&topic.name).is_some_and(|named| named.id == id) {
+                if maps
+                    .by_name
+                    .get(&topic.name)
+                    .is_some_and(|named| named.id == id)
+                {
                     maps.by_name.remove(&topic.name);
                 }
             }

@@ -57,7 +57,11 @@ pub fn run(args: &Args) -> ExitCode {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("ottla").build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("ottla")
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
@@ -69,7 +73,12 @@ pub fn run(args: &Args) -> ExitCode {
 
 async fn serve(config: BrokerConfig) -> Result<(), StartError> {
     let begun = Instant::now();
-    let dirs: Vec<String> = config.log.dirs.iter().map(|dir| dir.display().to_string()).collect();
+    let dirs: Vec<String> = config
+        .log
+        .dirs
+        .iter()
+        .map(|dir| dir.display().to_string())
+        .collect();
     let broker = ottla_broker::start(config).await?;
     welcome(&broker, &dirs.join(", "), begun);
     stop_wanted().await;
@@ -81,9 +90,15 @@ async fn serve(config: BrokerConfig) -> Result<(), StartError> {
 
 /// Says that the broker is ready, and how to go on from here.
 fn welcome(broker: &RunningBroker, dirs: &str, begun: Instant) {
-    let addresses: Vec<String> =
-        broker.addresses().iter().map(|(name, address)| format!("{address} ({name})")).collect();
-    let first = broker.addresses().first().map_or_else(String::new, |(_, address)| address.to_string());
+    let addresses: Vec<String> = broker
+        .addresses()
+        .iter()
+        .map(|(name, address)| format!("{address} ({name})"))
+        .collect();
+    let first = broker
+        .addresses()
+        .first()
+        .map_or_else(String::new, |(_, address)| address.to_string());
     let mut out = io::stdout().lock();
     // Nobody may be reading.
     let _ = writeln!(
@@ -110,7 +125,11 @@ async fn stop_wanted() {
 fn init_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .init();
 }
 
 fn print(config: &BrokerConfig, format: crate::output::Format) -> io::Result<()> {
@@ -135,11 +154,22 @@ fn print(config: &BrokerConfig, format: crate::output::Format) -> io::Result<()>
         }
         crate::output::Format::Text => {
             let mut table = Table::new();
-            table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+            table
+                .load_style(presets::UTF8_HORIZONTAL_ONLY)
+                .set_content_arrangement(ContentArrangement::Dynamic);
             table.set_header(["key", "value", "from", "meaning"]);
             for key in &keys {
-                let meaning = if key.supported { key.doc.to_string() } else { format!("(not yet in use) {}", key.doc) };
-                table.add_row([key.name.clone(), key.value.clone(), key.source.to_string(), meaning]);
+                let meaning = if key.supported {
+                    key.doc.to_string()
+                } else {
+                    format!("(not yet in use) {}", key.doc)
+                };
+                table.add_row([
+                    key.name.clone(),
+                    key.value.clone(),
+                    key.source.to_string(),
+                    meaning,
+                ]);
             }
             writeln!(out, "{table}")
         }

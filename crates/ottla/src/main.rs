@@ -24,7 +24,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command.unwrap_or_else(|| Command::Broker(broker::Args::default())) {
+    match Cli::parse()
+        .command
+        .unwrap_or_else(|| Command::Broker(broker::Args::default()))
+    {
         Command::Broker(args) => broker::run(&args),
     }
 }

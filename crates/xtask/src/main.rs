@@ -3,6 +3,7 @@
 mod clients;
 mod codegen;
 mod test;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,8 @@ enum Command {
     Codegen(codegen::Args),
     /// Check formatting, lints, generated code, Rust tests and the real clients
     Test(test::Options),
+    /// Hold the crates against layers.toml and the files against the rules of the house
+    Tidy,
     /// Start a pinned Apache Kafka in the foreground, on loopback and with empty data
     Kafka(clients::kafka::Options),
 }
@@ -31,6 +34,15 @@ fn main() -> ExitCode {
             .map(|()| ExitCode::SUCCESS)
             .map_err(|error| error.to_string()),
         Command::Test(options) => Ok(test::run(&options)),
+        Command::Tidy => tidy::run(&tidy::root())
+            .map(|tidy| {
+                if tidy {
+                    ExitCode::SUCCESS
+                } else {
+                    ExitCode::FAILURE
+                }
+            })
+            .map_err(|error| error.to_string()),
         Command::Kafka(options) => clients::kafka::run(&options),
     };
     result.unwrap_or_else(|error| {

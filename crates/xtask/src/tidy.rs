@@ -28,6 +28,11 @@ struct Manifest {
     dependencies: BTreeMap<String, toml::Value>,
 }
 
+/// The folder of the workspace.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
 /// Prints what is out of order; true when nothing is.
 pub fn run(root: &Path) -> io::Result<bool> {
     let mut complaints = Vec::new();
@@ -41,7 +46,12 @@ pub fn run(root: &Path) -> io::Result<bool> {
 
 fn check_layers(root: &Path, complaints: &mut Vec<String>) -> io::Result<()> {
     let layers: Layers = parse(&root.join("layers.toml"))?;
-    let level = |name: &str| layers.layer.iter().position(|layer| layer.crates.iter().any(|known| known == name));
+    let level = |name: &str| {
+        layers
+            .layer
+            .iter()
+            .position(|layer| layer.crates.iter().any(|known| known == name))
+    };
     for directory in subdirectories(&root.join("crates"))? {
         let name = file_name(&directory);
         let Some(own) = level(&name) else {
@@ -50,9 +60,14 @@ fn check_layers(root: &Path, complaints: &mut Vec<String>) -> io::Result<()> {
         };
         let manifest: Manifest = parse(&directory.join("Cargo.toml"))?;
         for dependency in manifest.dependencies.keys() {
-            let Some(used) = dependency.strip_prefix("ottla-") else { continue };
+            let Some(used) = dependency.strip_prefix("ottla-") else {
+                continue;
+            };
             let below = level(used).is_some_and(|level| level < own);
-            let beside = layers.beside.get(&name).is_some_and(|allowed| allowed.iter().any(|known| known == used));
+            let beside = layers
+                .beside
+                .get(&name)
+                .is_some_and(|allowed| allowed.iter().any(|known| known == used));
             if !below && !beside {
                 complaints.push(format!("crates/{name} may not use {used}: see layers.toml"));
             }
@@ -64,14 +79,22 @@ fn check_layers(root: &Path, complaints: &mut Vec<String>) -> io::Result<()> {
 fn check_files(root: &Path, complaints: &mut Vec<String>) -> io::Result<()> {
     for path in rust_files(&root.join("crates"))? {
         let text = fs::read_to_string(&path)?;
-        let shown = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+        let shown = path
+            .strip_prefix(root)
+            .unwrap_or(&path)
+            .display()
+            .to_string();
         let lines = text.lines().count();
         if lines > FILE_LINES_MAX {
-            complaints.push(format!("{shown} has {lines} lines; {FILE_LINES_MAX} ask for two files"));
+            complaints.push(format!(
+                "{shown} has {lines} lines; {FILE_LINES_MAX} ask for two files"
+            ));
         }
         let is_test = shown.contains("/tests");
-        if !is_test && !text.trim_start_matches("#!").starts_with("//!") {
-            complaints.push(format!("{shown} does not open with `//!` saying what it is for"));
+        if !is_test && !text.starts_with("//!") {
+            complaints.push(format!(
+                "{shown} does not open with `//!` saying what it is for"
+            ));
         }
     }
     Ok(())
@@ -107,7 +130,10 @@ fn subdirectories(directory: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<T> {

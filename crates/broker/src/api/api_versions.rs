@@ -1,7 +1,9 @@
 //! ApiVersions: what this broker speaks, and which features the cluster has finalized.
 
 use ottla_net::Outcome;
-use ottla_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
+use ottla_protocol::messages::api_versions_response::{
+    ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
+};
 use ottla_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use ottla_protocol::{ApiKey, ErrorCode, Str};
 
@@ -14,9 +16,15 @@ const LEVEL_ZERO_VERSION: i16 = 4;
 
 pub fn handle(context: &Context, request: ApiVersionsRequest) -> ApiVersionsResponse {
     if context.version >= CLIENT_SOFTWARE_VERSION {
-        let named = [&request.client_software_name, &request.client_software_version];
+        let named = [
+            &request.client_software_name,
+            &request.client_software_version,
+        ];
         if named.iter().any(|name| !is_software_name(name)) {
-            return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() };
+            return ApiVersionsResponse {
+                error_code: ErrorCode::InvalidRequest.code(),
+                ..Default::default()
+            };
         }
     }
     let image = context.broker.image();
@@ -33,12 +41,17 @@ pub fn handle(context: &Context, request: ApiVersionsRequest) -> ApiVersionsResp
             ..Default::default()
         })
     });
-    let finalized = image.features.finalized().into_iter().map(|(name, level)| FinalizedFeatureKey {
-        name,
-        max_version_level: level,
-        min_version_level: level,
-        ..Default::default()
-    });
+    let finalized =
+        image
+            .features
+            .finalized()
+            .into_iter()
+            .map(|(name, level)| FinalizedFeatureKey {
+                name,
+                max_version_level: level,
+                min_version_level: level,
+                ..Default::default()
+            });
     ApiVersionsResponse {
         api_keys: api_keys(),
         supported_features: supported.collect(),
@@ -50,7 +63,10 @@ pub fn handle(context: &Context, request: ApiVersionsRequest) -> ApiVersionsResp
 
 /// The answer to a version that we do not speak: in version 0, which every client reads, with what we speak.
 pub fn refuse_version(context: &Context) -> Outcome {
-    let context = Context { version: 0, ..context.clone() };
+    let context = Context {
+        version: 0,
+        ..context.clone()
+    };
     let response = ApiVersionsResponse {
         error_code: ErrorCode::UnsupportedVersion.code(),
         api_keys: vec![api_key(ApiKey::ApiVersions)],

@@ -49,35 +49,47 @@ pub async fn handle(context: &Context, request: FetchRequest) -> Outcome {
     let deadline = Instant::now() + Duration::from_millis(request.max_wait_ms.max(0) as u64);
     let session = {
         let request = session_request(context.version, request);
-        let mut sessions = broker.fetch_sessions.lock().expect("fetch session cache lock");
+        let mut sessions = broker
+            .fetch_sessions
+            .lock()
+            .expect("fetch session cache lock");
         sessions.begin(request, broker.now_ms())
     };
     let session = match session {
         Ok(session) => session,
         Err(error) => {
-            let response = FetchResponse { error_code: error.code(), ..Default::default() };
+            let response = FetchResponse {
+                error_code: error.code(),
+                ..Default::default()
+            };
             return reply(context, ApiKey::Fetch, &response);
         }
     };
-    let targets: Vec<Target> = session.partitions.iter().map(|(key, _)| find(context, key)).collect();
-    let mut pass = bounds.read(&session, &targets);
-    if !bounds.satisfied_by(&pass, &targets) {
-        pass = wait(&bounds, &session, &targets, deadline).await;
+    let mut pass = bounds.read(&session, &find_all(context, &session));
+    if !bounds.satisfied_by(&pass) {
+        pass = wait(context, &bounds, &session, deadline).await;
     }
     answer(context, &session, pass)
 }
 
 /// Waits for the partitions of the fetch to move until there is enough, or `deadline` has come.
-async fn wait(bounds: &Bounds, session: &FetchContext, targets: &[Target], deadline: Instant) -> Pass {
+async fn wait(
+    context: &Context,
+    bounds: &Bounds,
+    session: &FetchContext,
+    deadline: Instant,
+) -> Pass {
     let waiter = Waiter::new();
     let _guard = WaiterGuard(Arc::clone(&waiter));
     loop {
+        // Found anew each time: what woke the waiter may be that a partition is gone.
+        let targets = find_all(context, session);
         for replica in targets.iter().flatten() {
             replica.readers.register(&waiter);
         }
         // Only now: a partition that moves after this look finds the waiter, one that moved before is seen.
-        let pass = bounds.read(session, targets);
-        if bounds.satisfied_by(&pass, targets) || timeout_at(deadline, waiter.woken()).await.is_err() {
+        let pass = bounds.read(session, &targets);
+        if bounds.satisfied_by(&pass) || timeout_at(deadline, waiter.woken()).await.is_err() {
             return pass;
         }
     }
@@ -94,14 +106,19 @@ impl Bounds {
     }
 
     fn read(&self, session: &FetchContext, targets: &[Target]) -> Pass {
-        let mut pass = Pass { reads: Vec::with_capacity(targets.len()), bytes: 0, urgent: false };
+        let mut pass = Pass {
+            reads: Vec::with_capacity(targets.len()),
+            bytes: 0,
+            urgent: false,
+        };
         for ((_, position), target) in session.partitions.iter().zip(targets) {
             let read = target.as_ref().map_err(|error| *error).and_then(|replica| {
                 replica.read(&PartitionRead {
                     fetch_offset: position.fetch_offset,
                     current_leader_epoch: position.current_leader_epoch,
                     last_fetched_epoch: position.last_fetched_epoch,
-                    bytes_max: (position.max_bytes.max(0) as usize).min(self.bytes_max.saturating_sub(pass.bytes)),
+                    bytes_max: (position.max_bytes.max(0) as usize)
+                        .min(self.bytes_max.saturating_sub(pass.bytes)),
                     // The first records of an answer are sent however large they are (KIP-74).
                     at_least_one_batch: pass.bytes == 0,
                     isolation: self.isolation,
@@ -119,14 +136,20 @@ impl Bounds {
         pass
     }
 
-    fn satisfied_by(&self, pass: &Pass, targets: &[Target]) -> bool {
-        pass.urgent || pass.bytes >= self.bytes_min || targets.is_empty()
+    fn satisfied_by(&self, pass: &Pass) -> bool {
+        pass.urgent || pass.bytes >= self.bytes_min || pass.reads.is_empty()
     }
 }
 
 fn session_request(version: i16, request: FetchRequest) -> SessionRequest {
     let by_topic_id = version >= TOPIC_ID_VERSION;
-    let topic_ref = |id, name: &Str| if by_topic_id { TopicRef::Id(id) } else { TopicRef::Name(name.clone()) };
+    let topic_ref = |id, name: &Str| {
+        if by_topic_id {
+            TopicRef::Id(id)
+        } else {
+            TopicRef::Name(name.clone())
+        }
+    };
     let partitions = request.topics.iter().flat_map(|topic| {
         let named = topic_ref(topic.topic_id, &topic.topic);
         topic.partitions.iter().map(move |partition| {
@@ -136,12 +159,21 @@ fn session_request(version: i16, request: FetchRequest) -> SessionRequest {
                 current_leader_epoch: partition.current_leader_epoch,
                 last_fetched_epoch: partition.last_fetched_epoch,
             };
-            (PartitionKey { topic: named.clone(), partition: partition.partition }, position)
+            (
+                PartitionKey {
+                    topic: named.clone(),
+                    partition: partition.partition,
+                },
+                position,
+            )
         })
     });
     let forgotten = request.forgotten_topics_data.iter().flat_map(|topic| {
         let named = topic_ref(topic.topic_id, &topic.topic);
-        topic.partitions.iter().map(move |index| PartitionKey { topic: named.clone(), partition: *index })
+        topic.partitions.iter().map(move |index| PartitionKey {
+            topic: named.clone(),
+            partition: *index,
+        })
     });
     SessionRequest {
         id: request.session_id,
@@ -152,27 +184,46 @@ fn session_request(version: i16, request: FetchRequest) -> SessionRequest {
     }
 }
 
+fn find_all(context: &Context, session: &FetchContext) -> Vec<Target> {
+    session
+        .partitions
+        .iter()
+        .map(|(key, _)| find(context, key))
+        .collect()
+}
+
 fn find(context: &Context, key: &PartitionKey) -> Target {
     let topics = &context.broker.topics;
     let topic = match &key.topic {
         TopicRef::Id(id) => topics.by_id(id).ok_or(ErrorCode::UnknownTopicId)?,
-        TopicRef::Name(name) => topics.by_name(name).ok_or(ErrorCode::UnknownTopicOrPartition)?,
+        TopicRef::Name(name) => topics
+            .by_name(name)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)?,
     };
-    topic.partition(key.partition).ok_or(ErrorCode::UnknownTopicOrPartition)
+    topic
+        .partition(key.partition)
+        .ok_or(ErrorCode::UnknownTopicOrPartition)
 }
 
 /// Puts what is news to the client into the answer; records go in by reference.
 fn answer(context: &Context, session: &FetchContext, pass: Pass) -> Outcome {
     let told: Vec<Told> = pass.reads.iter().map(told).collect();
     let (now_ms, random_id) = (context.broker.now_ms(), || fastrand::i32(1..));
-    let (session_id, sent) = match session.finish(&context.broker.fetch_sessions, &told, now_ms, random_id) {
-        Ok(finished) => finished,
-        Err(error) => {
-            let response = FetchResponse { error_code: error.code(), ..Default::default() };
-            return reply(context, ApiKey::Fetch, &response);
-        }
+    let (session_id, sent) =
+        match session.finish(&context.broker.fetch_sessions, &told, now_ms, random_id) {
+            Ok(finished) => finished,
+            Err(error) => {
+                let response = FetchResponse {
+                    error_code: error.code(),
+                    ..Default::default()
+                };
+                return reply(context, ApiKey::Fetch, &response);
+            }
+        };
+    let mut response = FetchResponse {
+        session_id,
+        ..Default::default()
     };
-    let mut response = FetchResponse { session_id, ..Default::default() };
     let mut files = Vec::new();
     for (((key, _), read), sent) in session.partitions.iter().zip(pass.reads).zip(sent) {
         if !sent {
@@ -193,12 +244,20 @@ fn told(read: &Result<Read, ErrorCode>) -> Told {
             has_records: read.bytes() > 0,
             must_send: read.diverging.is_some(),
         },
-        Err(_) => Told { high_watermark: -1, log_start_offset: -1, has_records: false, must_send: true },
+        Err(_) => Told {
+            high_watermark: -1,
+            log_start_offset: -1,
+            has_records: false,
+            must_send: true,
+        },
     }
 }
 
 /// The entry of a topic at the end of the answer; partitions of other topics may lie between two of one topic.
-fn topic_entry<'a>(topics: &'a mut Vec<FetchableTopicResponse>, topic: &TopicRef) -> &'a mut FetchableTopicResponse {
+fn topic_entry<'a>(
+    topics: &'a mut Vec<FetchableTopicResponse>,
+    topic: &TopicRef,
+) -> &'a mut FetchableTopicResponse {
     let is_last = topics.last().is_some_and(|last| match topic {
         TopicRef::Id(id) => last.topic_id == *id,
         TopicRef::Name(name) => last.topic == *name,
@@ -211,10 +270,16 @@ fn topic_entry<'a>(topics: &'a mut Vec<FetchableTopicResponse>, topic: &TopicRef
         }
         topics.push(entry);
     }
-    topics.last_mut().expect("an entry was pushed if there was none")
+    topics
+        .last_mut()
+        .expect("an entry was pushed if there was none")
 }
 
-fn partition_data(partition_index: i32, read: Result<Read, ErrorCode>, files: &mut Vec<Part>) -> PartitionData {
+fn partition_data(
+    partition_index: i32,
+    read: Result<Read, ErrorCode>,
+    files: &mut Vec<Part>,
+) -> PartitionData {
     let read = match read {
         Ok(read) => read,
         Err(error) => {
@@ -228,15 +293,23 @@ fn partition_data(partition_index: i32, read: Result<Read, ErrorCode>, files: &m
         }
     };
     let aborted = read.aborted.map(|transactions| {
-        let entries = transactions.into_iter().map(|(producer_id, first_offset)| AbortedTransaction {
-            producer_id,
-            first_offset,
-            ..Default::default()
-        });
+        let entries =
+            transactions
+                .into_iter()
+                .map(|(producer_id, first_offset)| AbortedTransaction {
+                    producer_id,
+                    first_offset,
+                    ..Default::default()
+                });
         entries.collect()
     });
     let records = match read.records {
-        Some(ReadRange { file: Some(file), position, len, .. }) => {
+        Some(ReadRange {
+            file: Some(file),
+            position,
+            len,
+            ..
+        }) => {
             let token = files.len() as u32;
             files.push(Part::file(file, position, len as u64));
             Records::External { token, len }
@@ -248,11 +321,14 @@ fn partition_data(partition_index: i32, read: Result<Read, ErrorCode>, files: &m
         high_watermark: read.high_watermark,
         last_stable_offset: read.last_stable_offset,
         log_start_offset: read.log_start_offset,
-        diverging_epoch: read.diverging.map_or_else(EpochEndOffset::default, |(epoch, end_offset)| EpochEndOffset {
-            epoch,
-            end_offset,
-            ..Default::default()
-        }),
+        diverging_epoch: read.diverging.map_or_else(
+            EpochEndOffset::default,
+            |(epoch, end_offset)| EpochEndOffset {
+                epoch,
+                end_offset,
+                ..Default::default()
+            },
+        ),
         aborted_transactions: aborted,
         records: Some(records),
         ..Default::default()

@@ -49,14 +49,12 @@ fn add(response: &mut OffsetDeleteResponse, name: Str, partitions: Vec<(i32, Err
     let partitions = partitions.into_iter().map(|(partition_index, error)| OffsetDeleteResponsePartition {
         partition_index,
         error_code: error.code(),
-        ..Default::default()
     });
     match response.topics.iter_mut().find(|topic| topic.name == name) {
         Some(topic) => topic.partitions.extend(partitions),
         None => response.topics.push(OffsetDeleteResponseTopic {
             name,
             partitions: partitions.collect(),
-            ..Default::default()
         }),
     }
 }

@@ -39,7 +39,13 @@ pub async fn handle(context: &Context, request: ProduceRequest) -> Outcome {
     let deadline = Instant::now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
     let mut pending = Vec::new();
     let mut response = append_all(context, request, &mut pending);
-    for Pending { topic, partition, replica, appended } in pending {
+    for Pending {
+        topic,
+        partition,
+        replica,
+        appended,
+    } in pending
+    {
         if let Err(error) = replica.acknowledged(&appended, acks, deadline).await {
             let answer = &mut response.responses[topic].partition_responses[partition];
             *answer = failed(answer.index, error.into());
@@ -49,7 +55,10 @@ pub async fn handle(context: &Context, request: ProduceRequest) -> Outcome {
         return reply(context, ApiKey::Produce, &response);
     }
     // A producer that wants no answers learns of an error by losing its connection.
-    let mut answers = response.responses.iter().flat_map(|topic| &topic.partition_responses);
+    let mut answers = response
+        .responses
+        .iter()
+        .flat_map(|topic| &topic.partition_responses);
     match answers.find(|answer| answer.error_code != ErrorCode::None.code()) {
         None => Outcome::NoReply,
         Some(answer) => {
@@ -60,17 +69,27 @@ pub async fn handle(context: &Context, request: ProduceRequest) -> Outcome {
 }
 
 /// Appends what can be appended; lists in `pending` what must wait for more than the page cache.
-fn append_all(context: &Context, request: ProduceRequest, pending: &mut Vec<Pending>) -> ProduceResponse {
+fn append_all(
+    context: &Context,
+    request: ProduceRequest,
+    pending: &mut Vec<Pending>,
+) -> ProduceResponse {
     let acks = request.acks;
     let refusal = (!(-1..=1).contains(&acks)).then_some(ErrorCode::InvalidRequiredAcks);
     let mut responses = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
         let found = match refusal {
             Some(error) => Err(error),
-            None if context.version >= TOPIC_ID_VERSION => {
-                context.broker.topics.by_id(&topic.topic_id).ok_or(ErrorCode::UnknownTopicId)
-            }
-            None => context.broker.topics.by_name(&topic.name).ok_or(ErrorCode::UnknownTopicOrPartition),
+            None if context.version >= TOPIC_ID_VERSION => context
+                .broker
+                .topics
+                .by_id(&topic.topic_id)
+                .ok_or(ErrorCode::UnknownTopicId),
+            None => context
+                .broker
+                .topics
+                .by_name(&topic.name)
+                .ok_or(ErrorCode::UnknownTopicOrPartition),
         };
         let mut answers = Vec::with_capacity(topic.partition_data.len());
         for data in topic.partition_data {
@@ -85,7 +104,12 @@ fn append_all(context: &Context, request: ProduceRequest, pending: &mut Vec<Pend
                     let answer = succeeded(index, &appended);
                     if replica.must_wait(&appended, acks) {
                         let place = (responses.len(), answers.len());
-                        pending.push(Pending { topic: place.0, partition: place.1, replica, appended });
+                        pending.push(Pending {
+                            topic: place.0,
+                            partition: place.1,
+                            replica,
+                            appended,
+                        });
                     }
                     answer
                 }
@@ -98,7 +122,10 @@ fn append_all(context: &Context, request: ProduceRequest, pending: &mut Vec<Pend
             ..Default::default()
         });
     }
-    ProduceResponse { responses, ..Default::default() }
+    ProduceResponse {
+        responses,
+        ..Default::default()
+    }
 }
 
 fn append(
@@ -110,13 +137,16 @@ fn append(
     if topic.is_internal() && context.client_id.as_deref() != Some(ADMIN_CLIENT_ID) {
         return Err(ErrorCode::InvalidTopicException.into());
     }
-    let replica = topic.partition(data.index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let replica = topic
+        .partition(data.index)
+        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let records = match data.records {
         Some(Records::Bytes(bytes)) => bytes,
         // Only an answer holds records that are elsewhere; an absent set is refused as an empty one is.
         Some(Records::External { .. }) | None => Bytes::new(),
     };
-    let appended = replica.append_from_client(&records, acks, context.version, context.broker.now_ms())?;
+    let appended =
+        replica.append_from_client(&records, acks, context.version, context.broker.now_ms())?;
     Ok((replica, appended))
 }
 
@@ -131,11 +161,14 @@ fn succeeded(index: i32, appended: &Appended) -> PartitionProduceResponse {
 }
 
 fn failed(index: i32, failure: AppendFailure) -> PartitionProduceResponse {
-    let record_errors = failure.record_errors.into_iter().map(|(batch_index, message)| BatchIndexAndErrorMessage {
-        batch_index,
-        batch_index_error_message: message.map(Str::from),
-        ..Default::default()
-    });
+    let record_errors = failure
+        .record_errors
+        .into_iter()
+        .map(|(batch_index, message)| BatchIndexAndErrorMessage {
+            batch_index,
+            batch_index_error_message: message.map(Str::from),
+            ..Default::default()
+        });
     PartitionProduceResponse {
         index,
         error_code: failure.code.code(),

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use ottla_coordinator::{GroupConfig, GroupCoordinator, GroupLoader, LoggedRecord};
 use ottla_log::ReadError;
 use ottla_records::{
-    ControlType, EndTxnMarker, MAX_DECOMPRESSED_BYTES, RawBatch, RecordError, RecordViews, TransactionResult, batches,
+    ControlType, EndTxnMarker, MAX_DECOMPRESSED_BYTES, RawBatch, RecordError, RecordViews,
+    TransactionResult, batches,
 };
 
 use crate::partition::Partition;
@@ -25,7 +26,11 @@ pub enum LoadError {
     Io(#[from] io::Error),
 }
 
-pub fn load(partition: &Partition, config: GroupConfig, now_ms: i64) -> Result<GroupCoordinator, LoadError> {
+pub fn load(
+    partition: &Partition,
+    config: GroupConfig,
+    now_ms: i64,
+) -> Result<GroupCoordinator, LoadError> {
     let mut loader = GroupLoader::new(config);
     let log = &partition.log;
     let (mut offset, end) = (log.log_start_offset(), log.log_end_offset());
@@ -53,7 +58,11 @@ fn replay(loader: &mut GroupLoader, bytes: &Bytes, partition: i32) {
     }
 }
 
-fn replay_batch(loader: &mut GroupLoader, batch: RawBatch<'_>, partition: i32) -> Result<(), RecordError> {
+fn replay_batch(
+    loader: &mut GroupLoader,
+    batch: RawBatch<'_>,
+    partition: i32,
+) -> Result<(), RecordError> {
     let payload = batch.decompress(MAX_DECOMPRESSED_BYTES)?;
     for record in RecordViews::new(batch.header(), &payload)? {
         let record = record?;
@@ -68,7 +77,12 @@ fn replay_batch(loader: &mut GroupLoader, batch: RawBatch<'_>, partition: i32) -
             continue;
         }
         let producer_id = batch.is_transactional().then(|| batch.producer_id());
-        let logged = LoggedRecord { offset: record.offset, producer_id, key, value: record.value };
+        let logged = LoggedRecord {
+            offset: record.offset,
+            producer_id,
+            key,
+            value: record.value,
+        };
         if let Err(error) = loader.replay(logged) {
             tracing::error!(partition, %error, "a group record is left out");
         }

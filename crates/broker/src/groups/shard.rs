@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ottla_coordinator::{Answer, AppendBatch, AppendId, Effect, GroupCoordinator, KeyValue, Token};
 use ottla_protocol::ErrorCode;
-use ottla_records::{BatchBuilder, EndTxnMarker, NO_SEQUENCE, Producer, TransactionResult};
+use ottla_records::{BatchBuilder, EndTxnMarker, Producer, TransactionResult};
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock::Clock;
@@ -48,7 +48,12 @@ impl Shard {
             driver_knows: (None, false),
         };
         let changed = Arc::new(Notify::new());
-        let shard = Arc::new(Self { partition, clock, state: Mutex::new(state), changed: Arc::clone(&changed) });
+        let shard = Arc::new(Self {
+            partition,
+            clock,
+            state: Mutex::new(state),
+            changed: Arc::clone(&changed),
+        });
         tokio::spawn(drive(Arc::downgrade(&shard), changed));
         shard
     }
@@ -94,7 +99,9 @@ impl Shard {
                     }
                     Err(error) => {
                         state.uncommitted.retain(|(_, waiting)| *waiting < id);
-                        state.machine.handle_append_failed(self.clock.now_ms(), id, error);
+                        state
+                            .machine
+                            .handle_append_failed(self.clock.now_ms(), id, error);
                     }
                 },
             }
@@ -124,7 +131,11 @@ impl Shard {
         }
         self.commit(&mut state);
         let now_ms = self.clock.now_ms();
-        if state.machine.poll_timeout().is_some_and(|deadline| deadline <= now_ms) {
+        if state
+            .machine
+            .poll_timeout()
+            .is_some_and(|deadline| deadline <= now_ms)
+        {
             state.machine.handle_timeout(now_ms);
         }
         self.settle(&mut state);
@@ -140,22 +151,49 @@ impl Shard {
         let now_ms = self.clock.now_ms();
         let records = match batch {
             AppendBatch::Records(records) => encode(BatchBuilder::default(), now_ms, &records)?,
-            AppendBatch::Transactional { producer_id, producer_epoch, records } => {
-                let producer = Producer { id: producer_id, epoch: producer_epoch, base_sequence: NO_SEQUENCE };
-                encode(BatchBuilder::default().producer(producer).transactional(true), now_ms, &records)?
+            AppendBatch::Transactional {
+                producer_id,
+                producer_epoch,
+                records,
+            } => {
+                let producer = Producer {
+                    id: producer_id,
+                    epoch: producer_epoch,
+                    base_sequence: 0,
+                };
+                encode(
+                    BatchBuilder::default()
+                        .producer(producer)
+                        .transactional(true),
+                    now_ms,
+                    &records,
+                )?
             }
             AppendBatch::EndTransaction(end) => {
-                let result = if end.committed { TransactionResult::Commit } else { TransactionResult::Abort };
-                let marker = EndTxnMarker { result, coordinator_epoch: end.coordinator_epoch };
+                let result = if end.committed {
+                    TransactionResult::Commit
+                } else {
+                    TransactionResult::Abort
+                };
+                let marker = EndTxnMarker {
+                    result,
+                    coordinator_epoch: end.coordinator_epoch,
+                };
                 marker.to_batch(end.producer_id, end.producer_epoch, now_ms)
             }
         };
         let appended = self.partition.append_from_coordinator(&records, now_ms);
-        appended.map(|appended| appended.next_offset).map_err(|failure| failure.code)
+        appended
+            .map(|appended| appended.next_offset)
+            .map_err(|failure| failure.code)
     }
 }
 
-fn encode(mut builder: BatchBuilder, now_ms: i64, records: &[KeyValue]) -> Result<Bytes, ErrorCode> {
+fn encode(
+    mut builder: BatchBuilder,
+    now_ms: i64,
+    records: &[KeyValue],
+) -> Result<Bytes, ErrorCode> {
     for (key, value) in records {
         builder.append(now_ms, Some(key), value.as_deref());
     }

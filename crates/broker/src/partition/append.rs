@@ -11,8 +11,8 @@ use ottla_config::{CompressionType, TimestampType as TopicTimestampType, TopicCo
 use ottla_log::{AppendError, AppendInfo, FlushReason, LeaderAppend, ProducerError};
 use ottla_protocol::ErrorCode;
 use ottla_records::{
-    Codec, Compression, MAX_DECOMPRESSED_BYTES, TargetCompression, TimestampType, ValidatedBatch, ValidationError,
-    ValidationRules, validate_coordinator_append, validate_produce,
+    Codec, Compression, MAX_DECOMPRESSED_BYTES, TargetCompression, TimestampType, ValidatedBatch,
+    ValidationError, ValidationRules, validate_coordinator_append, validate_produce,
 };
 use ottla_replica::{AckState, Acks};
 use tokio::time::{Instant, timeout_at};
@@ -49,7 +49,12 @@ pub struct AppendFailure {
 
 impl From<ErrorCode> for AppendFailure {
     fn from(code: ErrorCode) -> Self {
-        Self { code, message: None, record_errors: Vec::new(), log_start_offset: -1 }
+        Self {
+            code,
+            message: None,
+            record_errors: Vec::new(),
+            log_start_offset: -1,
+        }
     }
 }
 
@@ -69,7 +74,11 @@ impl Partition {
     }
 
     /// Appends records that a coordinator of this broker made.
-    pub fn append_from_coordinator(self: &Arc<Self>, records: &Bytes, now_ms: i64) -> Result<Appended, AppendFailure> {
+    pub fn append_from_coordinator(
+        self: &Arc<Self>,
+        records: &Bytes,
+        now_ms: i64,
+    ) -> Result<Appended, AppendFailure> {
         let rules = self.rules.load();
         let batch = validate_coordinator_append(records, &rules.validation, now_ms)
             .map_err(|error| self.invalid(&error))?;
@@ -84,14 +93,23 @@ impl Partition {
         now_ms: i64,
     ) -> Result<Appended, AppendFailure> {
         let mut leader = self.leader();
-        let acks = if acks == ACKS_ALL { Acks::All } else { Acks::Leader };
-        leader.check_append(acks).map_err(|_| ErrorCode::NotEnoughReplicas)?;
+        let acks = if acks == ACKS_ALL {
+            Acks::All
+        } else {
+            Acks::Leader
+        };
+        leader
+            .check_append(acks)
+            .map_err(|_| ErrorCode::NotEnoughReplicas)?;
         let how = LeaderAppend {
             leader_epoch: leader.leader_epoch(),
             log_append_time_ms: batch.log_append_time_ms,
             ..how
         };
-        let info = self.log.append_as_leader(&[batch.bytes], &how, now_ms).map_err(|error| self.refused(&error))?;
+        let info = self
+            .log
+            .append_as_leader(&[batch.bytes], &how, now_ms)
+            .map_err(|error| self.refused(&error))?;
         let advanced = leader.on_append(self.log.log_end_offset(), now_ms, |_| None);
         self.follow_high_watermark(leader, advanced);
         if info.needs_flush == Some(FlushReason::Bytes) {
@@ -106,8 +124,18 @@ impl Partition {
     }
 
     /// Completes when the append has what its answer waits for.
-    pub async fn acknowledged(&self, appended: &Appended, acks: i16, deadline: Instant) -> Result<(), ErrorCode> {
-        if appended.flush_due && !self.flush_gate.flushed(&self.log, appended.next_offset).await {
+    pub async fn acknowledged(
+        &self,
+        appended: &Appended,
+        acks: i16,
+        deadline: Instant,
+    ) -> Result<(), ErrorCode> {
+        if appended.flush_due
+            && !self
+                .flush_gate
+                .flushed(&self.log, appended.next_offset)
+                .await
+        {
             return Err(ErrorCode::KafkaStorageError);
         }
         if acks != ACKS_ALL {
@@ -119,10 +147,14 @@ impl Partition {
             self.acknowledgers.register(&waiter);
             match self.leader().ack_state(appended.next_offset) {
                 AckState::Done => return Ok(()),
-                AckState::NotEnoughReplicasAfterAppend => return Err(ErrorCode::NotEnoughReplicasAfterAppend),
+                AckState::NotEnoughReplicasAfterAppend => {
+                    return Err(ErrorCode::NotEnoughReplicasAfterAppend);
+                }
                 AckState::Pending => {}
             }
-            timeout_at(deadline, waiter.woken()).await.map_err(|_| ErrorCode::RequestTimedOut)?;
+            timeout_at(deadline, waiter.woken())
+                .await
+                .map_err(|_| ErrorCode::RequestTimedOut)?;
         }
     }
 
@@ -133,11 +165,21 @@ impl Partition {
 
     fn invalid(&self, error: &ValidationError) -> AppendFailure {
         let rejected = error.rejected_records().iter();
-        let record_errors: Vec<_> =
-            rejected.map(|record| (record.index, Some(record.reason.to_string()))).collect();
+        let record_errors: Vec<_> = rejected
+            .map(|record| (record.index, Some(record.reason.to_string())))
+            .collect();
         // Kafka tells the log start with record errors alone.
-        let log_start_offset = if record_errors.is_empty() { -1 } else { self.log.log_start_offset() };
-        AppendFailure { code: error.error_code(), message: Some(error.to_string()), record_errors, log_start_offset }
+        let log_start_offset = if record_errors.is_empty() {
+            -1
+        } else {
+            self.log.log_start_offset()
+        };
+        AppendFailure {
+            code: error.error_code(),
+            message: Some(error.to_string()),
+            record_errors,
+            log_start_offset,
+        }
     }
 
     fn refused(&self, error: &AppendError) -> AppendFailure {
@@ -145,7 +187,10 @@ impl Partition {
         if code == ErrorCode::KafkaStorageError {
             tracing::error!(topic = %self.topic, partition = self.index, %error, "an append failed");
         }
-        AppendFailure { message: Some(error.to_string()), ..code.into() }
+        AppendFailure {
+            message: Some(error.to_string()),
+            ..code.into()
+        }
     }
 }
 
@@ -156,7 +201,9 @@ fn append_error_code(error: &AppendError) -> ErrorCode {
         AppendError::DiskFull { .. } | AppendError::Storage(_) => ErrorCode::KafkaStorageError,
         AppendError::Malformed(_) | AppendError::Incomplete { .. } => ErrorCode::CorruptMessage,
         AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
-        AppendError::UnexpectedOffset { .. } | AppendError::OffsetsOutOfOrder { .. } => ErrorCode::UnknownServerError,
+        AppendError::UnexpectedOffset { .. } | AppendError::OffsetsOutOfOrder { .. } => {
+            ErrorCode::UnknownServerError
+        }
         AppendError::Producer { source, .. } => match source {
             ProducerError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
             ProducerError::InvalidEpoch { .. } => ErrorCode::InvalidProducerEpoch,
@@ -198,9 +245,13 @@ fn target_compression(configs: &TopicConfigs) -> TargetCompression {
         CompressionType::Producer => return TargetCompression::Producer,
         CompressionType::Uncompressed => Compression::new(Codec::None),
         CompressionType::Snappy => Compression::new(Codec::Snappy),
-        CompressionType::Gzip => Compression::with_level(Codec::Gzip, configs.compression_gzip_level),
+        CompressionType::Gzip => {
+            Compression::with_level(Codec::Gzip, configs.compression_gzip_level)
+        }
         CompressionType::Lz4 => Compression::with_level(Codec::Lz4, configs.compression_lz4_level),
-        CompressionType::Zstd => Compression::with_level(Codec::Zstd, configs.compression_zstd_level),
+        CompressionType::Zstd => {
+            Compression::with_level(Codec::Zstd, configs.compression_zstd_level)
+        }
     };
     TargetCompression::Fixed(fixed)
 }

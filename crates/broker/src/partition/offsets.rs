@@ -57,12 +57,22 @@ impl OffsetQuery {
 }
 
 impl Partition {
-    pub fn find_offset(&self, query: OffsetQuery, isolation: Isolation) -> Result<Option<FoundOffset>, ErrorCode> {
+    pub fn find_offset(
+        &self,
+        query: OffsetQuery,
+        isolation: Isolation,
+    ) -> Result<Option<FoundOffset>, ErrorCode> {
         let end = match isolation {
             Isolation::ReadUncommitted => self.log.high_watermark(),
             Isolation::ReadCommitted => self.log.last_stable_offset(),
         };
-        let position = |offset, leader_epoch| Ok(Some(FoundOffset { offset, timestamp: -1, leader_epoch }));
+        let position = |offset, leader_epoch| {
+            Ok(Some(FoundOffset {
+                offset,
+                timestamp: -1,
+                leader_epoch,
+            }))
+        };
         let found = match query {
             OffsetQuery::Latest => return position(end, self.leader_epoch()),
             OffsetQuery::Earliest => {
@@ -75,15 +85,19 @@ impl Partition {
         };
         let found = found.map_err(|error| self.unreadable(&error))?;
         // What a consumer may not read yet is not found either.
-        Ok(found.filter(|found| found.offset < end).map(|found| FoundOffset {
-            offset: found.offset,
-            timestamp: found.timestamp,
-            leader_epoch: self.log.epoch_for_offset(found.offset).unwrap_or(-1),
-        }))
+        Ok(found
+            .filter(|found| found.offset < end)
+            .map(|found| FoundOffset {
+                offset: found.offset,
+                timestamp: found.timestamp,
+                leader_epoch: self.log.epoch_for_offset(found.offset).unwrap_or(-1),
+            }))
     }
 
     /// The largest epoch that is not later than `epoch`, and where its log ends.
     pub fn epoch_end(&self, epoch: i32) -> Option<(i32, i64)> {
-        self.log.end_offset_for_epoch(epoch).map(|end| (end.epoch, end.end_offset))
+        self.log
+            .end_offset_for_epoch(epoch)
+            .map(|end| (end.epoch, end.end_offset))
     }
 }

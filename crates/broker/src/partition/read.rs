@@ -18,7 +18,11 @@ pub enum Isolation {
 
 impl Isolation {
     pub fn from_level(level: i8) -> Self {
-        if level == 1 { Self::ReadCommitted } else { Self::ReadUncommitted }
+        if level == 1 {
+            Self::ReadCommitted
+        } else {
+            Self::ReadUncommitted
+        }
     }
 }
 
@@ -77,7 +81,12 @@ impl Partition {
         };
         let range = self
             .log
-            .read(request.fetch_offset, request.bytes_max, request.at_least_one_batch, upper_bound)
+            .read(
+                request.fetch_offset,
+                request.bytes_max,
+                request.at_least_one_batch,
+                upper_bound,
+            )
             .map_err(|error| self.unreadable(&error))?;
         if request.isolation == Isolation::ReadCommitted {
             read.aborted = Some(self.aborted(&range)?);
@@ -97,7 +106,8 @@ impl Partition {
             // The epoch is older than all that we know: nothing here can continue the reader's log.
             return Err(ErrorCode::OffsetOutOfRange);
         };
-        let parted = end.epoch < request.last_fetched_epoch || end.end_offset < request.fetch_offset;
+        let parted =
+            end.epoch < request.last_fetched_epoch || end.end_offset < request.fetch_offset;
         Ok(parted.then_some((end.epoch, end.end_offset)))
     }
 
@@ -105,9 +115,14 @@ impl Partition {
         if range.is_empty() {
             return Ok(Vec::new());
         }
-        let aborted = self.log.aborted_transactions(range.first_offset, range.end_offset);
+        let aborted = self
+            .log
+            .aborted_transactions(range.first_offset, range.end_offset);
         let aborted = aborted.map_err(|error| self.unreadable(&error))?;
-        Ok(aborted.into_iter().map(|transaction| (transaction.producer_id, transaction.first_offset)).collect())
+        Ok(aborted
+            .into_iter()
+            .map(|transaction| (transaction.producer_id, transaction.first_offset))
+            .collect())
     }
 
     pub(super) fn unreadable(&self, error: &ReadError) -> ErrorCode {

@@ -20,7 +20,9 @@ use ottla_protocol::log_records::LeaderChangeMessage;
 use ottla_protocol::log_records::leader_change_message::Voter;
 use ottla_protocol::metadata_records::MetadataRecord;
 use ottla_protocol::{Decoder, Message, Str};
-use ottla_records::{BatchBuilder, ControlType, MAX_DECOMPRESSED_BYTES, RawBatch, RecordIter, batches};
+use ottla_records::{
+    BatchBuilder, ControlType, MAX_DECOMPRESSED_BYTES, RawBatch, RecordIter, batches,
+};
 
 use super::snapshot::{self, SnapshotId};
 use super::{MetadataQuorum, QuorumError};
@@ -62,10 +64,22 @@ impl LocalQuorum {
         config: LocalQuorumConfig,
         now_ms: i64,
     ) -> Result<(Self, MetadataImage), QuorumError> {
-        let partition = TopicPartition { topic: Str::from_static(METADATA_TOPIC), partition: 0 };
+        let partition = TopicPartition {
+            topic: Str::from_static(METADATA_TOPIC),
+            partition: 0,
+        };
         // Everything is scanned after a crash: the log is small, for snapshots cut it short.
-        let options = OpenOptions { is_clean: false, ..OpenOptions::fresh(None, now_ms) };
-        let (log, _report) = Log::open(environment, log_dir, &partition, Arc::new(config.log.clone()), &options)?;
+        let options = OpenOptions {
+            is_clean: false,
+            ..OpenOptions::fresh(None, now_ms)
+        };
+        let (log, _report) = Log::open(
+            environment,
+            log_dir,
+            &partition,
+            Arc::new(config.log.clone()),
+            &options,
+        )?;
         let (snapshot, mut loader) = newest_snapshot(&log.dir())?;
         if let Some(id) = snapshot
             && id.end_offset > log.log_end_offset()
@@ -77,19 +91,34 @@ impl LocalQuorum {
         let bytes_since_snapshot = replay(&log, start, &mut loader)?;
         let image = loader.image().clone();
         let state = log.dir().join(snapshot::QUORUM_STATE);
-        let epochs = [snapshot.map(|id| id.epoch), log.latest_epoch(), snapshot::read_epoch(&state)];
+        let epochs = [
+            snapshot.map(|id| id.epoch),
+            log.latest_epoch(),
+            snapshot::read_epoch(&state),
+        ];
         let epoch = epochs.into_iter().flatten().max().unwrap_or(0) + 1;
         snapshot::write_quorum_state(&state, epoch, config.node_id)?;
         let metadata_version = metadata_version(&image);
-        let mut quorum =
-            Self { config, log, epoch, bytes_since_snapshot, snapshot_ms: now_ms, metadata_version };
+        let mut quorum = Self {
+            config,
+            log,
+            epoch,
+            bytes_since_snapshot,
+            snapshot_ms: now_ms,
+            metadata_version,
+        };
         quorum.begin_epoch(now_ms)?;
         Ok((quorum, image))
     }
 
     /// Writes the record with which a leader begins its epoch.
     fn begin_epoch(&mut self, now_ms: i64) -> Result<(), QuorumError> {
-        let voter = || vec![Voter { voter_id: self.config.node_id, ..Default::default() }];
+        let voter = || {
+            vec![Voter {
+                voter_id: self.config.node_id,
+                ..Default::default()
+            }]
+        };
         let change = LeaderChangeMessage {
             version: LEADER_CHANGE_VERSION,
             leader_id: self.config.node_id,
@@ -98,14 +127,20 @@ impl LocalQuorum {
             ..Default::default()
         };
         let mut builder = BatchBuilder::default().control(true);
-        builder.append_control(now_ms, ControlType::LeaderChange, &change.to_bytes(LEADER_CHANGE_VERSION)?);
+        builder.append_control(
+            now_ms,
+            ControlType::LeaderChange,
+            &change.to_bytes(LEADER_CHANGE_VERSION)?,
+        );
         self.append_batch(build(builder), now_ms)?;
         self.commit()
     }
 
     fn append_batch(&mut self, batch: Bytes, now_ms: i64) -> Result<i64, QuorumError> {
         self.bytes_since_snapshot += batch.len() as u64;
-        let appended = self.log.append_as_leader(&[batch], &LeaderAppend::coordinator(self.epoch), now_ms)?;
+        let appended =
+            self.log
+                .append_as_leader(&[batch], &LeaderAppend::coordinator(self.epoch), now_ms)?;
         Ok(appended.first_offset)
     }
 }
@@ -137,7 +172,10 @@ impl MetadataQuorum for LocalQuorum {
 
     fn maybe_snapshot(&mut self, image: &MetadataImage, now_ms: i64) -> Result<(), QuorumError> {
         let waited_ms = now_ms - self.snapshot_ms;
-        let is_time = self.config.snapshot_interval_ms.is_some_and(|interval| waited_ms >= interval);
+        let is_time = self
+            .config
+            .snapshot_interval_ms
+            .is_some_and(|interval| waited_ms >= interval);
         let is_due = self.bytes_since_snapshot >= self.config.snapshot_after_bytes
             || (is_time && self.bytes_since_snapshot > 0);
         if !is_due {
@@ -146,7 +184,10 @@ impl MetadataQuorum for LocalQuorum {
         // Also when it fails: the next try comes after as much as this one.
         self.bytes_since_snapshot = 0;
         self.snapshot_ms = now_ms;
-        let id = SnapshotId { end_offset: self.log.log_end_offset(), epoch: self.epoch };
+        let id = SnapshotId {
+            end_offset: self.log.log_end_offset(),
+            epoch: self.epoch,
+        };
         snapshot::write(&self.log.dir(), id, image, self.metadata_version, now_ms)?;
         let kept = snapshot::remove_old(&self.log.dir(), SNAPSHOTS_KEPT)?;
         if let Some(oldest) = kept.first()
@@ -165,11 +206,16 @@ impl MetadataQuorum for LocalQuorum {
 }
 
 fn build(builder: BatchBuilder) -> Bytes {
-    builder.build().expect("a batch of metadata records is not compressed and within the size of a batch")
+    builder
+        .build()
+        .expect("a batch of metadata records is not compressed and within the size of a batch")
 }
 
 fn metadata_version(image: &MetadataImage) -> i16 {
-    let version = image.features.metadata_version.unwrap_or(ottla_metadata::MetadataVersion::LATEST_PRODUCTION);
+    let version = image
+        .features
+        .metadata_version
+        .unwrap_or(ottla_metadata::MetadataVersion::LATEST_PRODUCTION);
     version.level()
 }
 
@@ -178,11 +224,15 @@ fn newest_snapshot(dir: &Path) -> Result<(Option<SnapshotId>, Loader), QuorumErr
     for id in snapshot::list(dir)?.into_iter().rev() {
         let mut loader = Loader::default();
         let loaded = snapshot::read(dir, id).and_then(|bytes| {
-            each_batch(&bytes, 0, &mut |batch, records| apply(&mut loader, batch, records))
+            each_batch(&bytes, 0, &mut |batch, records| {
+                apply(&mut loader, batch, records)
+            })
         });
         match loaded {
             Ok(()) => return Ok((Some(id), loader)),
-            Err(error) => tracing::error!(%error, "a snapshot of the metadata cannot be read; an older one is tried"),
+            Err(error) => {
+                tracing::error!(%error, "a snapshot of the metadata cannot be read; an older one is tried")
+            }
         }
     }
     Ok((None, Loader::default()))
@@ -196,26 +246,31 @@ fn replay(log: &Log, start: i64, loader: &mut Loader) -> Result<u64, QuorumError
         if range.is_empty() {
             break;
         }
-        let bytes = range.read().map_err(|source| QuorumError::Io { path: log.dir().display().to_string(), source })?;
+        let bytes = range.read().map_err(|source| QuorumError::Io {
+            path: log.dir().display().to_string(),
+            source,
+        })?;
         read += bytes.len() as u64;
-        each_batch(&bytes, start, &mut |batch, records| apply(loader, batch, records))?;
+        each_batch(&bytes, start, &mut |batch, records| {
+            apply(loader, batch, records)
+        })?;
         offset = range.end_offset;
     }
     Ok(read)
 }
 
+type ApplyBatch<'a> = dyn FnMut(RawBatch<'_>, Vec<MetadataRecord>) -> Result<(), QuorumError> + 'a;
+
 /// Hands each batch that ends after `from` to `apply`, with its metadata records decoded.
-fn each_batch(
-    bytes: &Bytes,
-    from: i64,
-    apply: &mut dyn FnMut(RawBatch<'_>, Vec<MetadataRecord>) -> Result<(), QuorumError>,
-) -> Result<(), QuorumError> {
+fn each_batch(bytes: &Bytes, from: i64, apply: &mut ApplyBatch<'_>) -> Result<(), QuorumError> {
     let mut at = 0;
     for batch in batches(bytes) {
         let unreadable = |offset, reason: String| QuorumError::Batch { offset, reason };
         let batch = batch.map_err(|error| unreadable(-1, error.to_string()))?;
         let offset = batch.base_offset();
-        batch.verify().map_err(|error| unreadable(offset, error.to_string()))?;
+        batch
+            .verify()
+            .map_err(|error| unreadable(offset, error.to_string()))?;
         let whole = bytes.slice(at..at + batch.size());
         at += batch.size();
         if batch.is_control() || batch.last_offset() < from {
@@ -227,7 +282,10 @@ fn each_batch(
             let record = record.map_err(|error| unreadable(offset, error.to_string()))?;
             let value = record.value.unwrap_or_default();
             let (decoded, _version) = MetadataRecord::decode(&mut Decoder::copying(&value))
-                .map_err(|source| QuorumError::Decode { offset: record.offset, source })?;
+                .map_err(|source| QuorumError::Decode {
+                    offset: record.offset,
+                    source,
+                })?;
             records.push(decoded);
         }
         apply(batch, records)?;
@@ -235,7 +293,11 @@ fn each_batch(
     Ok(())
 }
 
-fn apply(loader: &mut Loader, batch: RawBatch<'_>, records: Vec<MetadataRecord>) -> Result<(), QuorumError> {
+fn apply(
+    loader: &mut Loader,
+    batch: RawBatch<'_>,
+    records: Vec<MetadataRecord>,
+) -> Result<(), QuorumError> {
     let provenance = Provenance {
         offset: batch.last_offset(),
         epoch: batch.partition_leader_epoch(),
@@ -243,6 +305,9 @@ fn apply(loader: &mut Loader, batch: RawBatch<'_>, records: Vec<MetadataRecord>)
     };
     loader
         .on_batch(provenance, records)
-        .map_err(|source| QuorumError::Replay { offset: batch.base_offset(), source })?;
+        .map_err(|source| QuorumError::Replay {
+            offset: batch.base_offset(),
+            source,
+        })?;
     Ok(())
 }

@@ -30,12 +30,18 @@ pub struct SnapshotId {
 
 impl SnapshotId {
     fn path(self, dir: &Path) -> PathBuf {
-        dir.join(format!("{:020}-{:010}{SUFFIX}", self.end_offset, self.epoch))
+        dir.join(format!(
+            "{:020}-{:010}{SUFFIX}",
+            self.end_offset, self.epoch
+        ))
     }
 
     fn parse(name: &str) -> Option<Self> {
         let (end_offset, epoch) = name.strip_suffix(SUFFIX)?.split_once('-')?;
-        Some(Self { end_offset: end_offset.parse().ok()?, epoch: epoch.parse().ok()? })
+        Some(Self {
+            end_offset: end_offset.parse().ok()?,
+            epoch: epoch.parse().ok()?,
+        })
     }
 }
 
@@ -52,7 +58,9 @@ pub fn list(dir: &Path) -> Result<Vec<SnapshotId>, QuorumError> {
 
 pub fn read(dir: &Path, id: SnapshotId) -> Result<Bytes, QuorumError> {
     let path = id.path(dir);
-    fs::read(&path).map(Bytes::from).map_err(|source| at(&path, source))
+    fs::read(&path)
+        .map(Bytes::from)
+        .map_err(|source| at(&path, source))
 }
 
 pub fn write(
@@ -67,7 +75,12 @@ pub fn write(
         last_contained_log_timestamp: image.provenance.timestamp_ms.max(0),
         ..Default::default()
     };
-    let mut writer = SnapshotWriter { bytes: Vec::new(), next_offset: 0, epoch: id.epoch, now_ms };
+    let mut writer = SnapshotWriter {
+        bytes: Vec::new(),
+        next_offset: 0,
+        epoch: id.epoch,
+        now_ms,
+    };
     writer.control(ControlType::SnapshotHeader, &header.to_bytes(VERSION)?);
     let mut builder = writer.batch();
     for record in image.to_records() {
@@ -81,7 +94,10 @@ pub fn write(
     if !builder.is_empty() {
         writer.push(builder);
     }
-    let footer = SnapshotFooterRecord { version: VERSION, ..Default::default() };
+    let footer = SnapshotFooterRecord {
+        version: VERSION,
+        ..Default::default()
+    };
     writer.control(ControlType::SnapshotFooter, &footer.to_bytes(VERSION)?);
     write_whole(&id.path(dir), &writer.bytes)
 }
@@ -122,12 +138,18 @@ struct SnapshotWriter {
 
 impl SnapshotWriter {
     fn batch(&self) -> BatchBuilder {
-        BatchBuilder::default().base_offset(self.next_offset).partition_leader_epoch(self.epoch)
+        BatchBuilder::default()
+            .base_offset(self.next_offset)
+            .partition_leader_epoch(self.epoch)
     }
 
     fn push(&mut self, builder: BatchBuilder) {
         self.next_offset += i64::from(builder.record_count());
-        self.bytes.extend_from_slice(&builder.build().expect("a batch of a snapshot is within the size of a batch"));
+        self.bytes.extend_from_slice(
+            &builder
+                .build()
+                .expect("a batch of a snapshot is within the size of a batch"),
+        );
     }
 
     fn control(&mut self, kind: ControlType, value: &[u8]) {
@@ -150,5 +172,8 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), QuorumError> {
 }
 
 fn at(path: &Path, source: io::Error) -> QuorumError {
-    QuorumError::Io { path: path.display().to_string(), source }
+    QuorumError::Io {
+        path: path.display().to_string(),
+        source,
+    }
 }
