@@ -526,6 +526,7 @@ impl Log {
         let before = self.unflushed_bytes.fetch_add(bytes, Ordering::Relaxed);
         if before == 0 {
             self.unflushed_since_ms.store(now_ms, Ordering::Relaxed);
+            self.list_as_dirty();
         }
         if end_offset - self.recovery_point() >= config.flush_messages {
             return Some(FlushReason::Messages);

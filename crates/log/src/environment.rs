@@ -3,15 +3,15 @@
 //! Invariant: a log directory that failed once stays failed; its logs refuse everything, others are not touched.
 //! Called by every log, and set up by the manager (or by a test).
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use crate::background::Background;
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::file_cache::{DEFAULT_OPEN_FILES_MAX, FileCache};
+use crate::log::Log;
 
 /// Shared by all logs of a process.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct Environment {
     pub(crate) files: Arc<FileCache>,
     pub(crate) background: Background,
     pub(crate) deletes: DeleteQueue,
+    /// Logs with unflushed batches, each once.
+    dirty: Mutex<Vec<Weak<Log>>>,
 }
 
 impl Environment {
@@ -27,6 +29,7 @@ impl Environment {
             files: FileCache::new(disk, open_files_max),
             background,
             deletes: DeleteQueue::default(),
+            dirty: Mutex::new(Vec::new()),
         })
     }
 
@@ -37,6 +40,16 @@ impl Environment {
 
     pub fn disk(&self) -> &Disk {
         self.files.disk()
+    }
+
+    /// Notes a log that was clean and is not any more.
+    pub(crate) fn note_dirty(&self, log: Weak<Log>) {
+        self.dirty.lock().expect("dirty list poisoned").push(log);
+    }
+
+    /// Hands out the logs that became dirty since the last call.
+    pub(crate) fn take_dirty(&self) -> Vec<Weak<Log>> {
+        std::mem::take(&mut *self.dirty.lock().expect("dirty list poisoned"))
     }
 
     /// Removes the files whose delay is over.
@@ -102,33 +115,29 @@ impl DeleteQueue {
     }
 }
 
-type FailureListener = Box<dyn Fn(&Path, &str) + Send + Sync>;
-
 /// One of the directories that logs lie in.
+#[derive(Debug)]
 pub struct LogDir {
     path: PathBuf,
-    has_failed: AtomicBool,
-    on_failure: Option<FailureListener>,
+    failure: OnceLock<String>,
+    /// What was checkpointed of the logs in here is not true any more.
+    pub(crate) stale: Stale,
+}
+
+/// Which checkpoint files are behind.
+#[derive(Debug, Default)]
+pub(crate) struct Stale {
+    pub recovery_points: AtomicBool,
+    pub log_starts: AtomicBool,
+    pub high_watermarks: AtomicBool,
 }
 
 impl LogDir {
     pub fn new(path: impl Into<PathBuf>) -> Arc<LogDir> {
         Arc::new(LogDir {
             path: path.into(),
-            has_failed: AtomicBool::new(false),
-            on_failure: None,
-        })
-    }
-
-    /// Calls `listener` once, if the directory fails.
-    pub fn with_listener(
-        path: impl Into<PathBuf>,
-        listener: impl Fn(&Path, &str) + Send + Sync + 'static,
-    ) -> Arc<LogDir> {
-        Arc::new(LogDir {
-            path: path.into(),
-            has_failed: AtomicBool::new(false),
-            on_failure: Some(Box::new(listener)),
+            failure: OnceLock::new(),
+            stale: Stale::default(),
         })
     }
 
@@ -137,17 +146,18 @@ impl LogDir {
     }
 
     pub fn has_failed(&self) -> bool {
-        self.has_failed.load(Ordering::Acquire)
+        self.failure.get().is_some()
+    }
+
+    /// Why the directory is offline.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     /// Takes the directory offline.
     pub fn fail(&self, reason: &str) {
-        if self.has_failed.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        tracing::error!(dir = %self.path.display(), reason, "log directory failed, its logs are offline");
-        if let Some(listener) = &self.on_failure {
-            listener(&self.path, reason);
+        if self.failure.set(reason.to_owned()).is_ok() {
+            tracing::error!(dir = %self.path.display(), reason, "log directory failed, its logs are offline");
         }
     }
 
@@ -157,14 +167,5 @@ impl LogDir {
             self.fail(&error.to_string());
         }
         error
-    }
-}
-
-impl fmt::Debug for LogDir {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LogDir")
-            .field("path", &self.path)
-            .field("has_failed", &self.has_failed())
-            .finish_non_exhaustive()
     }
 }

@@ -16,6 +16,10 @@ use crate::names::FileKind;
 use crate::producer_state::snapshot;
 use crate::segment::Segment;
 
+/// Bytes of a segment after which an interval flush also writes a producer snapshot, so that recovery of a large segment
+/// need not read it from its beginning.
+const SNAPSHOT_INTERVAL_BYTES: u64 = 64 << 20;
+
 /// Lets one thread sync (or cut) the log at a time.
 #[derive(Debug, Default)]
 pub(crate) struct FlushGate {
@@ -90,8 +94,7 @@ impl Log {
         let segments = self.segments.load_full();
         self.sync_segments(&segments, tail.segment)
             .map_err(|error| self.log_dir.note(error))?;
-        self.recovery_point
-            .fetch_max(tail.end_offset, Ordering::AcqRel);
+        self.raise_recovery_point(tail.end_offset);
         Ok(())
     }
 
@@ -129,6 +132,66 @@ impl Log {
             .context("sync", self.log_dir.path())
     }
 
+    /// Flushes, and writes what bounds the recovery of the active segment: its indexes, and a producer snapshot if the
+    /// last one is far behind.
+    pub(crate) fn flush_and_settle(&self) -> Result<(), StorageError> {
+        if self.is_closed() {
+            return Ok(());
+        }
+        self.flush()?;
+        let active = self.active_segment();
+        let since_snapshot = active
+            .size()
+            .saturating_sub(self.snapshot_position.load(Ordering::Relaxed));
+        if since_snapshot < SNAPSHOT_INTERVAL_BYTES {
+            return Ok(());
+        }
+        self.settle(&active)
+            .map_err(|error| self.log_dir.note(error))
+    }
+
+    fn settle(&self, active: &Segment) -> Result<(), StorageError> {
+        active.flush_indexes()?;
+        // Only the encoding needs the writer; the file does not.
+        let (offset, truncations, bytes) = {
+            let writer = self.writer();
+            let producers = &writer.producers;
+            let bytes = snapshot::encode(producers.entries().into_iter());
+            (producers.end_offset, writer.truncations, bytes)
+        };
+        let path = self.snapshot_path(offset);
+        let disk = self.environment.disk();
+        disk.write_file(&path, &bytes, true)
+            .context("write", &path)?;
+        let mut writer = self.writer();
+        if writer.truncations != truncations {
+            disk.remove_file_if_exists(&path).context("remove", &path)?;
+            return Ok(());
+        }
+        if writer.snapshots.last().is_none_or(|&last| last < offset) {
+            writer.snapshots.push(offset);
+        }
+        self.snapshot_position
+            .store(active.size(), Ordering::Relaxed);
+        self.prune_snapshots(&mut writer, active.base_offset)
+    }
+
+    /// Of the snapshots within the active segment the last two stay: the last may lie above the recovery point.
+    fn prune_snapshots(&self, writer: &mut Writer, base_offset: i64) -> Result<(), StorageError> {
+        let within = writer
+            .snapshots
+            .partition_point(|&offset| offset <= base_offset);
+        let surplus = writer.snapshots.len().saturating_sub(within + 2);
+        for offset in writer.snapshots.drain(within..within + surplus) {
+            let path = self.snapshot_path(offset);
+            self.environment
+                .disk()
+                .remove_file_if_exists(&path)
+                .context("remove", &path)?;
+        }
+        Ok(())
+    }
+
     /// Begins a segment at the log end.
     pub fn roll(&self, now_ms: i64) -> Result<(), StorageError> {
         let mut writer = self.writer();
@@ -160,6 +223,7 @@ impl Log {
         segments.push(Arc::new(segment));
         self.segments.store(Arc::new(segments));
         self.tail.reset(base_offset, self.log_end_offset(), 0);
+        self.snapshot_position.store(0, Ordering::Relaxed);
         writer.since_index_entry = 0;
         writer.roll_jitter_ms = self.roll_jitter(base_offset);
         writer.producers.end_offset = base_offset;
@@ -274,6 +338,23 @@ impl Log {
             segment.close_files();
         }
         Ok(())
+    }
+
+    /// Takes the log out of use and renames its directory; readers that hold files keep them.
+    pub(crate) fn abandon_as(&self, name: &str) -> Result<PathBuf, StorageError> {
+        // Nobody appends, cuts or syncs meanwhile.
+        let _writer = self.writer();
+        let _pass = self.flush.enter();
+        self.abandon();
+        let from = self.dir.path();
+        let to = self.log_dir.path().join(name);
+        self.environment
+            .disk()
+            .rename(&from, &to)
+            .context("rename", &*from)
+            .map_err(|error| self.log_dir.note(error))?;
+        self.dir.set(to.clone());
+        Ok(to)
     }
 
     /// Lets go of all files without flushing: the log is gone, or its directory failed.

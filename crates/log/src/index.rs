@@ -132,9 +132,9 @@ impl<E: Entry> SparseIndex<E> {
         }
     }
 
-    /// Takes the entries that the file has, without looking at them, save for the last.
+    /// Takes the entries that the file has, without looking at them, save for the first and the last.
     ///
-    /// Zero padding at the end, which an unclean stop of Kafka leaves, counts as no entries.
+    /// Zero padding at the end, which an unclean stop of Kafka leaves, is no entries and is cut.
     pub fn load(&self) -> io::Result<Result<(), IndexFault>> {
         let file = self.slot.get()?;
         let len = file.len()?;
@@ -156,6 +156,7 @@ impl<E: Entry> SparseIndex<E> {
                 if !self.is_zero_after(&file, entries, len)? {
                     return Ok(Err(IndexFault::Order(entries)));
                 }
+                file.set_len(u64::from(entries) * E::SIZE as u64)?;
             } else {
                 last = Some(read);
             }
@@ -231,7 +232,7 @@ impl<E: Entry> SparseIndex<E> {
             }
             state.pending.push(entry);
             state.last = Some(entry);
-            state.pending.len() % PENDING_MAX == 0
+            state.pending.len().is_multiple_of(PENDING_MAX)
         };
         if !many {
             return Ok(());
@@ -270,7 +271,7 @@ impl<E: Entry> SparseIndex<E> {
         Ok(())
     }
 
-    /// Writes what waits, gives back padding if there is some, and makes the file durable.
+    /// Writes what waits, and makes the file durable.
     pub fn sync(&self) -> io::Result<()> {
         self.flush()?;
         let file = self.slot.get_or_create()?;
@@ -297,17 +298,6 @@ impl<E: Entry> SparseIndex<E> {
         if kept > 0 && self.state().last.is_none() {
             let last = self.read_one(&file, kept - 1)?;
             self.state().last = Some(last);
-        }
-        Ok(())
-    }
-
-    /// Cuts a file down to the entries that count (Kafka leaves zero padding when it stops uncleanly).
-    pub fn trim(&self) -> io::Result<()> {
-        let _writing = self.writing.lock().expect("index writer poisoned");
-        let len = u64::from(self.state().in_file) * E::SIZE as u64;
-        let file = self.slot.get_or_create()?;
-        if file.len()? > len {
-            file.set_len(len)?;
         }
         Ok(())
     }

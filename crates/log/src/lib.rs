@@ -35,6 +35,7 @@ mod flush;
 mod index;
 mod log;
 mod lookup;
+mod manager;
 mod names;
 mod open;
 mod producer_state;
@@ -64,6 +65,11 @@ pub use error::{
 pub use file_cache::{DEFAULT_OPEN_FILES_MAX, FileCache};
 pub use log::Log;
 pub use lookup::TimestampedOffset;
+pub use manager::dirs::{DirsError, LogDirs, OpenDir};
+pub use manager::{
+    BackgroundTicks, CreateError, DirDescription, DirFailure, LoadSummary, LogDescription,
+    LogManager, ManagerSettings, MetaPropertiesFault, StartError,
+};
 pub use open::{OpenOptions, RecoveryNote, RecoveryReport};
 pub use producer_state::{
     AppendOrigin, PRODUCERS_MAX, ProducerDescription, ProducerEntry, TRANSACTION_VERSION_UNKNOWN,

@@ -59,6 +59,10 @@ pub struct Log {
     pub(crate) writer: Mutex<Writer>,
     pub(crate) epochs: Mutex<EpochCache>,
     pub(crate) is_closed: AtomicBool,
+    /// Size of the active segment when the last producer snapshot was written.
+    pub(crate) snapshot_position: AtomicU64,
+    /// In the environment's list of logs to flush.
+    pub(crate) is_listed_dirty: AtomicBool,
 }
 
 /// What only the writer needs.
@@ -69,6 +73,8 @@ pub(crate) struct Writer {
     pub since_index_entry: u64,
     /// Offsets of the snapshot files, in order.
     pub snapshots: Vec<i64>,
+    /// Counts cuts, so that who began something before one can tell.
+    pub truncations: u64,
     /// Logs of a topic need not roll at the same time.
     pub roll_jitter_ms: i64,
 }
@@ -155,7 +161,9 @@ impl Log {
         let bounded = high_watermark
             .min(self.log_end_offset())
             .max(self.log_start_offset());
-        self.high_watermark.store(bounded, Ordering::Release);
+        if self.high_watermark.swap(bounded, Ordering::AcqRel) != bounded {
+            note_stale(&self.log_dir.stale.high_watermarks);
+        }
         if self.first_unstable_offset().is_some() {
             let mut writer = self.writer();
             writer.producers.on_high_watermark(bounded);
@@ -286,6 +294,32 @@ impl Log {
         Arc::clone(segments.last().expect("a log has a segment"))
     }
 
+    /// Has the manager flush the log when its time comes.
+    pub(crate) fn list_as_dirty(&self) {
+        if !self.is_listed_dirty.swap(true, Ordering::AcqRel) {
+            self.environment.note_dirty(self.me.clone());
+        }
+    }
+
+    pub(crate) fn unlist_as_dirty(&self) {
+        self.is_listed_dirty.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn first_base_offset(&self) -> i64 {
+        let segments = self.segments.load();
+        segments.first().expect("a log has a segment").base_offset
+    }
+
+    pub(crate) fn lower_recovery_point(&self, offset: i64) {
+        self.recovery_point.fetch_min(offset, Ordering::AcqRel);
+        note_stale(&self.log_dir.stale.recovery_points);
+    }
+
+    pub(crate) fn raise_recovery_point(&self, offset: i64) {
+        self.recovery_point.fetch_max(offset, Ordering::AcqRel);
+        note_stale(&self.log_dir.stale.recovery_points);
+    }
+
     /// Tells readers what the producers' open transactions hold back.
     pub(crate) fn publish_first_unstable(&self, writer: &Writer) {
         let offset = writer
@@ -295,6 +329,13 @@ impl Log {
                 offset.max(self.log_start_offset())
             });
         self.first_unstable_offset.store(offset, Ordering::Release);
+    }
+}
+
+/// A store only if it changes something: the flag is shared by all logs of a directory.
+pub(crate) fn note_stale(flag: &AtomicBool) {
+    if !flag.load(Ordering::Relaxed) {
+        flag.store(true, Ordering::Release);
     }
 }
 

@@ -111,7 +111,7 @@ pub(crate) struct Loader<'a> {
     pub environment: &'a Arc<Environment>,
     pub partition: &'a TopicPartition,
     pub dir: Arc<DirPath>,
-    pub config: &'a LogConfig,
+    pub config: &'a Arc<LogConfig>,
     pub options: &'a OpenOptions,
     pub report: RecoveryReport,
 }
@@ -166,30 +166,23 @@ fn open_in(
     let snapshots = loader.snapshots(&files, &segments)?;
     let epochs = loader.load_epochs(&segments)?;
     let recovered = recovery::recover(&mut loader, segments, snapshots, epochs)?;
-    let Loader { dir, report, .. } = loader;
-    let log = assemble(
-        environment,
-        log_dir,
-        partition,
-        config,
-        options,
-        dir,
-        topic_id,
-        recovered,
-    );
-    Ok((log, report))
+    Ok(assemble(loader, log_dir, topic_id, recovered))
 }
 
 fn assemble(
-    environment: &Arc<Environment>,
+    loader: Loader<'_>,
     log_dir: &Arc<LogDir>,
-    partition: &TopicPartition,
-    config: Arc<LogConfig>,
-    options: &OpenOptions,
-    dir: Arc<DirPath>,
     topic_id: Option<Uuid>,
     recovered: Recovered,
-) -> Arc<Log> {
+) -> (Arc<Log>, RecoveryReport) {
+    let Loader {
+        environment,
+        partition,
+        dir,
+        config,
+        options,
+        report,
+    } = loader;
     let active = recovered.segments.last().expect("recovery gives a segment");
     let tail = Tail::new(active.base_offset, recovered.end_offset, active.size());
     let base_offset = active.base_offset;
@@ -199,7 +192,7 @@ fn assemble(
         environment: Arc::clone(environment),
         log_dir: Arc::clone(log_dir),
         dir,
-        config: ArcSwap::new(config),
+        config: ArcSwap::new(Arc::clone(config)),
         topic_id: Mutex::new(topic_id),
         segments: ArcSwap::from_pointee(recovered.segments),
         tail,
@@ -214,16 +207,22 @@ fn assemble(
             producers: recovered.producers,
             since_index_entry: recovered.since_index_entry,
             snapshots: recovered.snapshots,
+            truncations: 0,
             roll_jitter_ms: 0,
         }),
         epochs: Mutex::new(recovered.epochs),
         is_closed: AtomicBool::new(false),
+        is_listed_dirty: AtomicBool::new(false),
+        snapshot_position: AtomicU64::new(0),
     });
     let mut writer = log.writer();
     writer.roll_jitter_ms = log.roll_jitter(base_offset);
     log.publish_first_unstable(&writer);
     drop(writer);
-    log
+    if log.unflushed_bytes() > 0 {
+        log.list_as_dirty();
+    }
+    (log, report)
 }
 
 impl Loader<'_> {
@@ -431,7 +430,7 @@ impl Loader<'_> {
         Ok(())
     }
 
-    /// The snapshots that are kept: one per segment, and the latest.
+    /// The snapshots that are kept: one per segment, and those within the last segment.
     fn snapshots(
         &mut self,
         files: &[(ParsedName, u64)],
@@ -442,13 +441,13 @@ impl Loader<'_> {
             .filter(|(name, _)| name.kind == FileKind::Snapshot)
             .map(|(name, _)| name.base_offset)
             .collect();
-        let latest = all.last().copied();
+        let last_base = segments.last().map_or(0, |segment| segment.base_offset);
         let mut kept = Vec::new();
         for offset in all {
             let has_segment = segments
                 .binary_search_by_key(&offset, |segment| segment.base_offset)
                 .is_ok();
-            if has_segment || Some(offset) == latest {
+            if has_segment || offset > last_base {
                 kept.push(offset);
                 continue;
             }

@@ -377,17 +377,6 @@ impl Segment {
         }
     }
 
-    /// Cuts the segment so that it ends before the batch that has `offset`; returns the bytes that went.
-    pub fn truncate_to_offset(&self, offset: i64) -> Result<u64, ReadError> {
-        let size = self.size();
-        let position = match self.locate(offset, size, None)? {
-            Some(batch) => batch.position,
-            None => size,
-        };
-        self.truncate_to_position(position, offset)?;
-        Ok(size - position)
-    }
-
     /// Cuts the segment at `position`, where the batch begins that `offset` and all after it are in.
     pub fn truncate_to_position(&self, position: u64, offset: i64) -> Result<(), ReadError> {
         self.offset_index
@@ -444,11 +433,6 @@ impl Segment {
             }
         }
         Ok(max)
-    }
-
-    /// Takes the stamps from the indexes again, after those changed.
-    pub fn set_max_timestamp(&self, max: TimestampOffset) {
-        self.stamps().max = Some(max);
     }
 
     /// Forgets timestamps and index entries, before they are built again.

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use crate::disk::with_suffix;
 use crate::error::{AdvanceError, Context, ReadError, StorageError};
-use crate::log::{Log, Writer};
+use crate::log::{Log, Writer, note_stale};
 use crate::names::{DELETED_SUFFIX, FileKind};
 use crate::producer_state::ProducerState;
 use crate::replay;
@@ -57,13 +57,9 @@ impl Log {
         self.restart_at(&mut writer, offset, log_start_offset, now_ms)
     }
 
-    fn first_base_offset(&self) -> i64 {
-        let segments = self.segments.load();
-        segments.first().expect("a log has a segment").base_offset
-    }
-
     fn cut(&self, writer: &mut Writer, offset: i64, now_ms: i64) -> Result<(), ReadError> {
         let _pass = self.flush.enter();
+        writer.truncations += 1;
         let segments = self.segments.load_full();
         let kept = segments
             .partition_point(|segment| segment.base_offset <= offset)
@@ -75,7 +71,7 @@ impl Log {
             .map_or(size, |batch| batch.position);
         // Readers must not see the end that is about to go.
         self.high_watermark.fetch_min(offset, Ordering::AcqRel);
-        self.recovery_point.fetch_min(offset, Ordering::AcqRel);
+        self.lower_recovery_point(offset);
         self.segments.store(Arc::new(segments[..kept].to_vec()));
         self.tail.reset(active.base_offset, offset, position);
         active.truncate_to_position(position, offset)?;
@@ -83,6 +79,7 @@ impl Log {
         writer.since_index_entry = 0;
         self.truncate_epochs_from_end(offset)?;
         self.log_start_offset.fetch_min(offset, Ordering::AcqRel);
+        note_stale(&self.log_dir.stale.log_starts);
         self.rebuild_producers(writer, offset, now_ms)?;
         Ok(())
     }
@@ -95,6 +92,7 @@ impl Log {
         now_ms: i64,
     ) -> Result<(), ReadError> {
         let _pass = self.flush.enter();
+        writer.truncations += 1;
         let old = self.segments.load_full();
         // The files go out of the way before the new segment, which may have the name of one of them, is made.
         self.delete_segment_files(writer, &old, now_ms)?;
@@ -108,6 +106,8 @@ impl Log {
         self.segments.store(Arc::new(vec![Arc::new(segment)]));
         self.tail.reset(offset, offset, 0);
         self.recovery_point.store(offset, Ordering::Release);
+        note_stale(&self.log_dir.stale.recovery_points);
+        note_stale(&self.log_dir.stale.log_starts);
         self.unflushed_bytes.store(0, Ordering::Relaxed);
         writer.since_index_entry = 0;
         writer.producers = ProducerState::starting_at(offset);
@@ -192,7 +192,8 @@ impl Log {
         }
         self.log_start_offset.store(offset, Ordering::Release);
         self.high_watermark.fetch_max(offset, Ordering::AcqRel);
-        self.recovery_point.fetch_max(offset, Ordering::AcqRel);
+        self.raise_recovery_point(offset);
+        note_stale(&self.log_dir.stale.log_starts);
         writer.producers.on_log_start(offset);
         self.publish_first_unstable(writer);
         let mut epochs = self.epochs();

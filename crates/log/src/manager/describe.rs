@@ -1,0 +1,89 @@
+//! What DescribeLogDirs tells.
+//!
+//! Invariant: a directory that is offline is described too, without logs.
+//! Called by the broker's DescribeLogDirs and by its metrics.
+
+use std::path::PathBuf;
+
+use ottla_protocol::Uuid;
+use ottla_protocol::ids::TopicPartition;
+
+use super::LogManager;
+
+/// One log directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirDescription {
+    pub path: PathBuf,
+    /// `Uuid::ZERO` if the directory could not even be opened.
+    pub directory_id: Uuid,
+    pub is_offline: bool,
+    /// Of the file system; -1 if unknown.
+    pub total_bytes: i64,
+    /// Of the file system, for this process; -1 if unknown.
+    pub usable_bytes: i64,
+    pub logs: Vec<LogDescription>,
+}
+
+/// One log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogDescription {
+    pub partition: TopicPartition,
+    pub size: u64,
+    /// Records that are not replicated: log end less high watermark.
+    pub offset_lag: i64,
+}
+
+impl LogManager {
+    pub fn describe(&self) -> Vec<DirDescription> {
+        let mut described: Vec<DirDescription> = self
+            .dirs
+            .dirs()
+            .iter()
+            .map(|open| {
+                let is_offline = open.dir.has_failed();
+                let logs = if is_offline {
+                    Vec::new()
+                } else {
+                    self.logs_in(&open.dir)
+                        .iter()
+                        .map(|log| LogDescription {
+                            partition: log.partition().clone(),
+                            size: log.size(),
+                            offset_lag: (log.log_end_offset() - log.high_watermark()).max(0),
+                        })
+                        .collect()
+                };
+                let (total_bytes, usable_bytes) = space(open.dir.path());
+                DirDescription {
+                    path: open.dir.path().to_path_buf(),
+                    directory_id: open.directory_id,
+                    is_offline,
+                    total_bytes,
+                    usable_bytes,
+                    logs,
+                }
+            })
+            .collect();
+        described.extend(self.dirs.offline.iter().map(|path| DirDescription {
+            path: path.clone(),
+            directory_id: Uuid::ZERO,
+            is_offline: true,
+            total_bytes: -1,
+            usable_bytes: -1,
+            logs: Vec::new(),
+        }));
+        described
+    }
+}
+
+fn space(path: &std::path::Path) -> (i64, i64) {
+    match rustix::fs::statvfs(path) {
+        Ok(stat) => {
+            let bytes = |blocks: u64| {
+                i64::try_from(blocks.saturating_mul(stat.f_frsize)).unwrap_or(i64::MAX)
+            };
+            (bytes(stat.f_blocks), bytes(stat.f_bavail))
+        }
+        Err(_) => (-1, -1),
+    }
+}
