@@ -1,5 +1,5 @@
 use expect_test::expect;
-use ottla_metadata::{LevelRange, METADATA_VERSION_FEATURE, directory};
+use ottla_metadata::{METADATA_VERSION_FEATURE, directory};
 
 use super::*;
 
