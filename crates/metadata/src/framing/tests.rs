@@ -162,7 +162,8 @@ fn a_snapshot_holds_the_image_and_the_quorum() {
             "SnapshotHeader KRaftVersion KRaftVoters ",
             "472 records",
             "SnapshotFooter ",
-        ]"#]].assert_eq(&format!("{kinds:#?}"));
+        ]"#]]
+    .assert_eq(&format!("{kinds:#?}"));
     let mut again = load(&bytes).image().clone();
     again.provenance = image.provenance;
     assert_eq!(&again, image);
