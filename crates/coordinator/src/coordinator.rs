@@ -151,6 +151,11 @@ impl GroupCoordinator {
         self.topics = topics;
     }
 
+    /// The topics as they were last shown to the machine.
+    pub fn topics(&self) -> Arc<dyn TopicCatalog> {
+        Arc::clone(&self.topics)
+    }
+
     /// Every append up to and including `id` is committed.
     pub fn handle_committed(&mut self, now_ms: i64, id: AppendId) {
         while self.in_flight.front().is_some_and(|append| append.id <= id) {
