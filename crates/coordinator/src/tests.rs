@@ -23,6 +23,7 @@ mod args;
 mod catalog;
 mod consumer;
 mod consumer_model;
+mod consumer_offsets;
 mod durability;
 mod heartbeat;
 mod initial;
