@@ -35,9 +35,7 @@ pub enum ControlError {
     TopicDeletionDisabled,
     #[error("Excessively large number of partitions per request.")]
     TooManyPartitions,
-    #[error(
-        "Unable to perform excessively large batch operation: it would write more than {0} records."
-    )]
+    #[error("The operation would write more than {0} records.")]
     TooManyRecords(usize),
 
     // Partitions and replicas.
@@ -136,8 +134,6 @@ pub enum ControlError {
     DuplicateBroker,
     #[error("Controller does not support registering ZK brokers.")]
     ZkBroker,
-    #[error("The current MetadataVersion is too old to support controller registrations.")]
-    NoControllerRegistration,
     #[error("Broker listeners must be named.")]
     UnnamedListener,
     #[error("No directories specified in request")]
@@ -345,10 +341,9 @@ impl ControlError {
             | DuplicateDirectory
             | DirectoryTaken { .. }
             | NoMetadataVersion => ErrorCode::InvalidRegistration,
-            BrokerFeature { .. }
-            | NoControllerRegistration
-            | UnknownResourceType(_)
-            | UnsupportedEntityType(_) => ErrorCode::UnsupportedVersion,
+            BrokerFeature { .. } | UnknownResourceType(_) | UnsupportedEntityType(_) => {
+                ErrorCode::UnsupportedVersion
+            }
             BrokerNotFound(_) | StaleBrokerEpoch { .. } => ErrorCode::StaleBrokerEpoch,
             ProducerIdsExhausted => ErrorCode::UnknownServerError,
             NullTopicConfigs(_) | BrokerMinIsr | ClusterMinIsr | CordonedLogDirs => {

@@ -39,9 +39,15 @@
 //! - [`Part::file`] takes any `Arc` of something that is `AsFd`, such as `Arc<std::fs::File>`.
 //! - A call is dropped when its connection breaks; a panic in one costs only its connection.
 //! - [`ServerHandle::stop`] stops accepting, lets calls in flight finish for a time, then closes.
+//!
+//! # Client
+//!
+//! [`client::Client`] connects to a cluster; [`client::Producer`], [`client::Consumer`] and
+//! [`client::GroupConsumer`] stand on it, and its methods ask and order what administrators do.
 
 mod admission;
 mod budget;
+pub mod client;
 mod cold;
 mod connection;
 mod frames;

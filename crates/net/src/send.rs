@@ -31,6 +31,19 @@ thread_local! {
 }
 
 /// How cached ranges of files reach the socket.
+///
+/// Measured on the development machine, others working on it, loopback, `cargo bench -p ottla-net`,
+/// least CPU seconds of the server per GB of four runs:
+///
+/// | answers, socket buffers | copy          | sendfile      |
+/// |-------------------------|---------------|---------------|
+/// | 16 KiB, 100 KiB         | 0.65          | 0.95          |
+/// | 1 MiB, 100 KiB          | 0.13          | 0.13          |
+/// | 16 KiB, the system's    | 0.64          | 0.94          |
+/// | 1 MiB, the system's     | 0.17          | 0.10          |
+///
+/// Copying wins where answers are small, for header and records leave by one write; it also knows
+/// for every byte that it was cached, where sendfile can only be told of a range's ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FileWay {
     #[default]

@@ -1,0 +1,68 @@
+//! Why a tool failed, and which exit code that is.
+
+use std::io;
+use std::path::PathBuf;
+
+use ottla_net::client::ClientError;
+
+const FAILED: u8 = 1;
+const WRONG_USAGE: u8 = 2;
+const UNREACHABLE: u8 = 3;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("{argument} does not take \"{value}\": {expected}")]
+    Argument {
+        argument: &'static str,
+        value: String,
+        expected: &'static str,
+    },
+    #[error("{path}: {source}", path = .path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("standard input: {0}")]
+    Input(io::Error),
+    #[error("line {line} is longer than {max} bytes")]
+    LineTooLong { line: u64, max: usize },
+    #[error("line {line} has no key: it lacks the separator {separator:?}")]
+    NoSeparator { line: u64, separator: String },
+    #[error("standard output: {0}")]
+    Output(io::Error),
+    #[error("the output is not JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("{failed} of {total} could not be done")]
+    Partly { failed: usize, total: usize },
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+}
+
+impl ToolError {
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            ToolError::Argument { .. } => WRONG_USAGE,
+            ToolError::Client(ClientError::InvalidAddress(_)) => WRONG_USAGE,
+            ToolError::Client(
+                ClientError::NoBroker { .. }
+                | ClientError::Connect { .. }
+                | ClientError::ConnectTimeout { .. }
+                | ClientError::Resolve { .. },
+            ) => UNREACHABLE,
+            _ => FAILED,
+        }
+    }
+
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            ToolError::Client(error) => error.hint(),
+            ToolError::NoSeparator { .. } => {
+                Some("leave --key-separator out to send records without keys")
+            }
+            _ => None,
+        }
+    }
+
+    pub fn is_closed_output(&self) -> bool {
+        matches!(self, ToolError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
