@@ -57,6 +57,8 @@ macro_rules! served {
 }
 
 served! {
+    ConsumerGroupDescribe => consumer_group_describe,
+    ConsumerGroupHeartbeat => consumer_group_heartbeat,
     CreatePartitions => create_partitions,
     CreateTopics => create_topics,
     DeleteGroups => delete_groups,

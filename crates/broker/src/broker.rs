@@ -250,6 +250,8 @@ impl Broker {
 }
 
 fn group_config(config: &BrokerConfig) -> ottla_coordinator::GroupConfig {
+    use ottla_coordinator::MigrationPolicy;
+
     let group = &config.group;
     ottla_coordinator::GroupConfig {
         min_session_timeout_ms: group.session_timeout_ms_min,
@@ -260,6 +262,17 @@ fn group_config(config: &BrokerConfig) -> ottla_coordinator::GroupConfig {
         offset_metadata_max_bytes: group.offset_metadata_bytes_max,
         offsets_retention_ms: millis(group.offsets_retention_ms),
         offsets_retention_check_interval_ms: millis(group.offsets_retention_check_interval_ms),
+        consumer_session_timeout_ms: group.consumer.session_timeout_ms,
+        consumer_heartbeat_interval_ms: group.consumer.heartbeat_interval_ms,
+        consumer_max_size: group.consumer.members_max,
+        consumer_assignment_interval_ms: group.consumer.assignment_interval_ms,
+        consumer_regex_refresh_interval_ms: group.consumer.regex_refresh_interval_ms,
+        consumer_migration: match (group.consumer.upgrade, group.consumer.downgrade) {
+            (true, true) => MigrationPolicy::Bidirectional,
+            (true, false) => MigrationPolicy::Upgrade,
+            (false, true) => MigrationPolicy::Downgrade,
+            (false, false) => MigrationPolicy::Disabled,
+        },
         ..Default::default()
     }
 }

@@ -6,18 +6,22 @@
 //!
 //! Invariant: a machine is only reached after its partition's log was replayed into it.
 
+mod catalog;
 mod load;
 mod shard;
 
 use std::sync::{Arc, RwLock};
 
 use ottla_coordinator::{
-    Answer, DeletedTopic, GroupConfig, GroupCoordinator, Token, partition_for,
+    Answer, DeletedTopic, GroupConfig, GroupCoordinator, Token, TopicCatalog, TopicsChange,
+    partition_for,
 };
+use ottla_metadata::{MetadataDelta, MetadataImage};
 use ottla_protocol::ErrorCode;
 
 use crate::clock::Clock;
 use crate::partition::Partition;
+use catalog::Catalog;
 use shard::Shard;
 
 pub struct Groups {
@@ -25,6 +29,8 @@ pub struct Groups {
     config: GroupConfig,
     /// By index of the partition of `__consumer_offsets`; empty while the topic does not exist.
     homes: RwLock<Vec<Home>>,
+    /// The topics as the machines see them; a machine that is put in its place takes these along.
+    topics: RwLock<Arc<dyn TopicCatalog>>,
 }
 
 /// Where a partition's machine is.
@@ -42,6 +48,7 @@ impl Groups {
             clock,
             config,
             homes: RwLock::default(),
+            topics: RwLock::new(Arc::new(Catalog::default())),
         }
     }
 
@@ -73,9 +80,28 @@ impl Groups {
                         Home::Elsewhere
                     }
                 };
-                groups.homes.write().expect("group homes lock")[partition.index as usize] = home;
+                groups.place(partition.index, home);
             });
         }
+    }
+
+    /// Puts a machine in its place, with the topics as they are: a change of theirs comes either before this, and
+    /// is among them, or after, and finds the machine.
+    fn place(&self, partition: i32, home: Home) {
+        let mut homes = self.homes.write().expect("group homes lock");
+        if let Home::Here(shard) = &home {
+            let topics = Arc::clone(&self.topics.read().expect("group topics lock"));
+            shard.tell(|machine, _now_ms| machine.handle_metadata(topics, &TopicsChange::default()));
+        }
+        homes[partition as usize] = home;
+    }
+
+    /// Shows a change of the metadata to the machines, if it concerns topics.
+    pub fn follow(&self, image: &Arc<MetadataImage>, delta: &MetadataDelta) {
+        let Some(change) = catalog::topics_change(delta) else { return };
+        let topics: Arc<dyn TopicCatalog> = Arc::new(Catalog::new(Arc::clone(image)));
+        *self.topics.write().expect("group topics lock") = Arc::clone(&topics);
+        self.tell_all(|machine, _now_ms| machine.handle_metadata(Arc::clone(&topics), &change));
     }
 
     /// Forgets what groups committed for topics that are gone.

@@ -54,6 +54,7 @@ impl Publisher {
         // Handlers see the image before logs of topics that are gone go away: none looks for them anew.
         let image = Arc::new(image);
         self.broker.set_image(Arc::clone(&image));
+        self.broker.groups.follow(&image, delta);
         for partition in gone
             .iter()
             .flat_map(|topic| topic.partitions().to_vec())

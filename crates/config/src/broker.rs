@@ -116,6 +116,21 @@ pub struct GroupConfig {
     pub offsets_topic_segment_bytes: i32,
     /// A codec's number.
     pub offsets_topic_compression: i32,
+    pub consumer: ConsumerGroupConfig,
+}
+
+/// Groups of the consumer protocol (KIP-848).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConsumerGroupConfig {
+    pub session_timeout_ms: i32,
+    pub heartbeat_interval_ms: i32,
+    pub members_max: usize,
+    pub assignment_interval_ms: i32,
+    pub regex_refresh_interval_ms: i32,
+    /// Groups with members may change from the classic protocol to this one.
+    pub upgrade: bool,
+    /// And back.
+    pub downgrade: bool,
 }
 
 /// The transaction coordinator, `__transaction_state` and producer ids.
@@ -525,6 +540,25 @@ fn group(settings: &Settings) -> GroupConfig {
         offsets_topic_replication_factor: short(settings, "offsets.topic.replication.factor"),
         offsets_topic_segment_bytes: settings.int("offsets.topic.segment.bytes"),
         offsets_topic_compression: settings.int("offsets.topic.compression.codec"),
+        consumer: consumer_group(settings),
+    }
+}
+
+fn consumer_group(settings: &Settings) -> ConsumerGroupConfig {
+    let policy = settings
+        .text("group.consumer.migration.policy")
+        .unwrap_or_default();
+    let allows = |way: &str| {
+        policy.eq_ignore_ascii_case(way) || policy.eq_ignore_ascii_case("bidirectional")
+    };
+    ConsumerGroupConfig {
+        session_timeout_ms: settings.int("group.consumer.session.timeout.ms"),
+        heartbeat_interval_ms: settings.int("group.consumer.heartbeat.interval.ms"),
+        members_max: size(settings, "group.consumer.max.size"),
+        assignment_interval_ms: settings.int("group.consumer.assignment.interval.ms"),
+        regex_refresh_interval_ms: settings.int("group.consumer.regex.refresh.interval.ms"),
+        upgrade: allows("upgrade"),
+        downgrade: allows("downgrade"),
     }
 }
 

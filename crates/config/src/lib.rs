@@ -25,8 +25,8 @@ pub use alter::{
     legacy, validate, validate_new_topic,
 };
 pub use broker::{
-    BrokerConfig, FetchConfig, GroupConfig, LogConfig, MetadataConfig, NetworkConfig, QuorumConfig,
-    ReplicationConfig, TopicCreationConfig, TransactionConfig,
+    BrokerConfig, ConsumerGroupConfig, FetchConfig, GroupConfig, LogConfig, MetadataConfig,
+    NetworkConfig, QuorumConfig, ReplicationConfig, TopicCreationConfig, TransactionConfig,
 };
 pub use describe::{
     ConfigEntry, ConfigSource, ConfigSynonym, Names, PrintedKey, describe_broker,

@@ -35,7 +35,9 @@ pub enum ControlError {
     TopicDeletionDisabled,
     #[error("Excessively large number of partitions per request.")]
     TooManyPartitions,
-    #[error("The operation would write more than {0} records.")]
+    #[error(
+        "Unable to perform excessively large batch operation: it would write more than {0} records."
+    )]
     TooManyRecords(usize),
 
     // Partitions and replicas.
@@ -134,6 +136,8 @@ pub enum ControlError {
     DuplicateBroker,
     #[error("Controller does not support registering ZK brokers.")]
     ZkBroker,
+    #[error("The current MetadataVersion is too old to support controller registrations.")]
+    NoControllerRegistration,
     #[error("Broker listeners must be named.")]
     UnnamedListener,
     #[error("No directories specified in request")]
@@ -341,9 +345,10 @@ impl ControlError {
             | DuplicateDirectory
             | DirectoryTaken { .. }
             | NoMetadataVersion => ErrorCode::InvalidRegistration,
-            BrokerFeature { .. } | UnknownResourceType(_) | UnsupportedEntityType(_) => {
-                ErrorCode::UnsupportedVersion
-            }
+            BrokerFeature { .. }
+            | NoControllerRegistration
+            | UnknownResourceType(_)
+            | UnsupportedEntityType(_) => ErrorCode::UnsupportedVersion,
             BrokerNotFound(_) | StaleBrokerEpoch { .. } => ErrorCode::StaleBrokerEpoch,
             ProducerIdsExhausted => ErrorCode::UnknownServerError,
             NullTopicConfigs(_) | BrokerMinIsr | ClusterMinIsr | CordonedLogDirs => {

@@ -125,10 +125,16 @@ impl Sessions {
         self.deadlines(watched).map(|(at, _)| at).min()
     }
 
+    /// When each session ends; one that was ended by hand has ended long ago.
     fn deadlines(&self, watched: impl Fn(i32) -> bool) -> impl Iterator<Item = (i64, i32)> {
         let watched = self.brokers.iter().filter(move |(id, _)| watched(**id));
-        watched
-            .filter_map(|(id, s)| Some((s.last_contact_ms?.saturating_add(self.timeout_ms), *id)))
+        watched.map(|(id, s)| {
+            (
+                s.last_contact_ms
+                    .map_or(i64::MIN, |at| at.saturating_add(self.timeout_ms)),
+                *id,
+            )
+        })
     }
 
     /// Notes once what the others must have applied before the broker may go.

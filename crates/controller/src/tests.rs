@@ -6,6 +6,7 @@ mod configs;
 mod elections;
 mod features;
 mod invariants;
+mod kafka;
 mod quotas;
 mod reassignments;
 mod topics;
@@ -14,7 +15,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use ottla_config::BrokerConfig;
-use ottla_metadata::{Endpoint, MetadataImage, MetadataVersion, supported_features};
+use ottla_metadata::{Endpoint, LevelRange, MetadataImage, MetadataVersion, supported_features};
 use ottla_protocol::metadata_records::MetadataRecord;
 use ottla_protocol::{Str, Uuid};
 

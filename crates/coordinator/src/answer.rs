@@ -21,6 +21,7 @@ pub enum Answer {
     TxnOffsetCommit(Vec<CommitTopicAnswer>),
     OffsetFetch(OffsetFetchAnswer),
     OffsetDelete(OffsetDeleteAnswer),
+    ConsumerHeartbeat(ConsumerHeartbeatAnswer),
     /// Group and its error code.
     DeleteGroups(Vec<(Str, ErrorCode)>),
     EndTransaction(ErrorCode),
@@ -176,6 +177,67 @@ pub struct DescribedMember {
     pub assignment: Bytes,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerHeartbeatAnswer {
+    pub error: ErrorCode,
+    pub error_message: Option<Str>,
+    pub member_id: Option<Str>,
+    pub member_epoch: i32,
+    pub heartbeat_interval_ms: i32,
+    /// What the member owns; `None` when it knows already.
+    pub assignment: Option<Vec<(Uuid, Vec<i32>)>>,
+}
+
+impl ConsumerHeartbeatAnswer {
+    pub(crate) fn error(error: ErrorCode, message: Str) -> Self {
+        Self {
+            error,
+            error_message: Some(message),
+            member_id: None,
+            member_epoch: 0,
+            heartbeat_interval_ms: 0,
+            assignment: None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedConsumerGroup {
+    pub error: ErrorCode,
+    pub error_message: Option<Str>,
+    pub group_id: Str,
+    pub state: &'static str,
+    pub group_epoch: i32,
+    pub assignment_epoch: i32,
+    pub assignor: Str,
+    pub members: Vec<DescribedConsumerMember>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedConsumerMember {
+    pub member_id: Str,
+    pub instance_id: Option<Str>,
+    pub rack_id: Option<Str>,
+    pub member_epoch: i32,
+    pub client_id: Str,
+    pub client_host: Str,
+    pub topics: Vec<Str>,
+    /// Empty without one.
+    pub regex: Str,
+    /// What it owns, with what it is giving up.
+    pub assignment: Vec<DescribedPartitions>,
+    pub target_assignment: Vec<DescribedPartitions>,
+    /// Member type 0 on the wire, as against 1.
+    pub uses_classic_protocol: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedPartitions {
+    pub topic_id: Uuid,
+    pub topic_name: Str,
+    pub partitions: Vec<i32>,
+}
+
 impl Answer {
     /// The same answer after its records failed to be stored.
     pub(crate) fn fail(self, error: ErrorCode) -> Self {
@@ -205,6 +267,10 @@ impl Answer {
                     .collect(),
             ),
             Self::EndTransaction(_) => Self::EndTransaction(error),
+            Self::ConsumerHeartbeat(_) => Self::ConsumerHeartbeat(ConsumerHeartbeatAnswer::error(
+                error,
+                error.message().into(),
+            )),
         }
     }
 }

@@ -21,6 +21,17 @@ pub const DEFAULT_OFFSETS_RETENTION_CHECK_INTERVAL_MS: i64 = 600_000;
 /// It cannot heartbeat, so only this bound removes it when its client is gone. Kafka's constant.
 pub const DEFAULT_NEW_MEMBER_JOIN_TIMEOUT_MS: i32 = 5 * 60 * 1_000;
 
+/// `group.consumer.session.timeout.ms`.
+pub const DEFAULT_CONSUMER_SESSION_TIMEOUT_MS: i32 = 45_000;
+/// `group.consumer.heartbeat.interval.ms`.
+pub const DEFAULT_CONSUMER_HEARTBEAT_INTERVAL_MS: i32 = 5_000;
+/// `group.consumer.max.size`.
+pub const DEFAULT_CONSUMER_MAX_SIZE: usize = i32::MAX as usize;
+/// `group.consumer.assignment.interval.ms`.
+pub const DEFAULT_CONSUMER_ASSIGNMENT_INTERVAL_MS: i32 = 1_000;
+/// `group.consumer.regex.refresh.interval.ms`.
+pub const DEFAULT_CONSUMER_REGEX_REFRESH_INTERVAL_MS: i32 = 600_000;
+
 /// Groups that one `__consumer_offsets` partition may hold. Kafka has no bound; ours keeps a client
 /// that invents group ids from filling memory.
 pub const DEFAULT_MAX_GROUPS: usize = 100_000;
@@ -31,7 +42,31 @@ pub const DEFAULT_MAX_PROTOCOL_BYTES: usize = 16 * 1024 * 1024;
 /// Records that one append of tombstones carries when it need not be atomic.
 pub const MAX_RECORDS_PER_CLEANUP_APPEND: usize = 1_000;
 
-/// Configuration of the classic group protocol and of committed offsets.
+/// `group.consumer.migration.policy`: between which protocols groups change while they have members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MigrationPolicy {
+    Disabled,
+    Upgrade,
+    Downgrade,
+    #[default]
+    Bidirectional,
+}
+
+impl MigrationPolicy {
+    pub(crate) fn allows_upgrade(self) -> bool {
+        matches!(self, Self::Upgrade | Self::Bidirectional)
+    }
+
+    pub(crate) fn allows_downgrade(self) -> bool {
+        matches!(self, Self::Downgrade | Self::Bidirectional)
+    }
+
+    pub(crate) fn allows_classic_members(self) -> bool {
+        self != Self::Disabled
+    }
+}
+
+/// Configuration of both group protocols and of committed offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupConfig {
     pub min_session_timeout_ms: i32,
@@ -45,6 +80,12 @@ pub struct GroupConfig {
     pub max_groups: usize,
     pub max_pending_members: usize,
     pub max_protocol_bytes: usize,
+    pub consumer_session_timeout_ms: i32,
+    pub consumer_heartbeat_interval_ms: i32,
+    pub consumer_max_size: usize,
+    pub consumer_assignment_interval_ms: i32,
+    pub consumer_regex_refresh_interval_ms: i32,
+    pub consumer_migration: MigrationPolicy,
 }
 
 impl Default for GroupConfig {
@@ -61,6 +102,12 @@ impl Default for GroupConfig {
             max_groups: DEFAULT_MAX_GROUPS,
             max_pending_members: DEFAULT_MAX_PENDING_MEMBERS,
             max_protocol_bytes: DEFAULT_MAX_PROTOCOL_BYTES,
+            consumer_session_timeout_ms: DEFAULT_CONSUMER_SESSION_TIMEOUT_MS,
+            consumer_heartbeat_interval_ms: DEFAULT_CONSUMER_HEARTBEAT_INTERVAL_MS,
+            consumer_max_size: DEFAULT_CONSUMER_MAX_SIZE,
+            consumer_assignment_interval_ms: DEFAULT_CONSUMER_ASSIGNMENT_INTERVAL_MS,
+            consumer_regex_refresh_interval_ms: DEFAULT_CONSUMER_REGEX_REFRESH_INTERVAL_MS,
+            consumer_migration: MigrationPolicy::default(),
         }
     }
 }

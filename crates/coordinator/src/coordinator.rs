@@ -6,24 +6,34 @@
 //! partition; made by `GroupLoader` from the partition's log.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use ottla_protocol::{ErrorCode, Str};
 
 use crate::answer::Answer;
 use crate::classic::group::ClassicGroup;
 use crate::config::GroupConfig;
+use crate::consumer::group::ConsumerGroup;
 use crate::effect::{AppendBatch, AppendId, Effect};
-use crate::error::append_error;
-use crate::in_flight::{Completion, InFlight, Undo};
+use crate::error::{GroupError, append_error};
+use crate::in_flight::{
+    AnyGroup, CommittedGroups, Completion, InFlight, Undo, committed_consumer_group,
+};
 use crate::offsets::OffsetStore;
 use crate::records::Record;
 use crate::request::{EndTransaction, Token};
 use crate::timers::{TimerKey, TimerTask, Timers};
+use crate::topics::{NoTopics, TopicCatalog, TopicsChange};
 
 #[derive(Debug)]
 pub struct GroupCoordinator {
     pub(crate) config: GroupConfig,
+    /// Classic groups; an id is in one of the two maps at most.
     pub(crate) groups: BTreeMap<Str, ClassicGroup>,
+    pub(crate) consumer_groups: BTreeMap<Str, ConsumerGroup>,
+    pub(crate) topics: Arc<dyn TopicCatalog>,
+    /// Version of the catalog that last brought a new topic.
+    pub(crate) version_of_new_topics: i64,
     pub(crate) offsets: OffsetStore,
     pub(crate) timers: Timers,
     pub(crate) outbox: Outbox,
@@ -41,7 +51,11 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub fn respond(&mut self, token: Token, answer: Answer) {
-        self.effects.push_back(Effect::Respond { token, answer });
+        self.push(Effect::Respond { token, answer });
+    }
+
+    pub fn push(&mut self, effect: Effect) {
+        self.effects.push_back(effect);
     }
 }
 
@@ -50,6 +64,9 @@ impl GroupCoordinator {
         Self {
             config,
             groups: BTreeMap::new(),
+            consumer_groups: BTreeMap::new(),
+            topics: Arc::new(NoTopics),
+            version_of_new_topics: 0,
             offsets: OffsetStore::default(),
             timers: Timers::default(),
             outbox: Outbox::default(),
@@ -96,6 +113,16 @@ impl GroupCoordinator {
                     self.expire_pending_sync(now_ms, &group_id, generation_id);
                 }
                 (TimerKey::Sync { .. }, _) => {}
+                (
+                    TimerKey::ConsumerMember {
+                        timer,
+                        group_id,
+                        member_id,
+                    },
+                    task,
+                ) => {
+                    self.expire_consumer_member(now_ms, timer, &group_id, &member_id, task);
+                }
                 (TimerKey::Expiration, _) => self.expire_groups_and_offsets(now_ms),
             }
         }
@@ -104,6 +131,29 @@ impl GroupCoordinator {
     /// Replaces the limits; they rule what happens from here on.
     pub fn set_config(&mut self, config: GroupConfig) {
         self.config = config;
+    }
+
+    /// The topics as they are from here on. Groups that subscribe to a changed one look at it with
+    /// their next heartbeat.
+    pub fn handle_metadata(&mut self, topics: Arc<dyn TopicCatalog>, change: &TopicsChange) {
+        if change.has_new_topics {
+            self.version_of_new_topics = topics.version();
+        }
+        for group in self.consumer_groups.values_mut() {
+            if change
+                .changed
+                .iter()
+                .any(|topic| group.is_subscribed_to(topic))
+            {
+                group.fresh_until = None;
+            }
+        }
+        self.topics = topics;
+    }
+
+    /// The topics as they were last shown to the machine.
+    pub fn topics(&self) -> Arc<dyn TopicCatalog> {
+        Arc::clone(&self.topics)
     }
 
     /// Every append up to and including `id` is committed.
@@ -130,7 +180,7 @@ impl GroupCoordinator {
             .retain(|effect| !matches!(effect, Effect::Append { id: other, .. } if *other >= id));
         for append in failed.iter_mut().rev() {
             for undo in std::mem::take(&mut append.undo).into_iter().rev() {
-                self.undo(undo, error);
+                self.undo(now_ms, undo, error);
             }
         }
         for append in failed {
@@ -201,15 +251,52 @@ impl GroupCoordinator {
         );
     }
 
-    /// Stores the record of a group that was just created in memory.
-    pub(crate) fn append_created_group(&mut self, group_id: Str, record: &Record) {
-        self.take_position();
-        let undo = vec![Undo::GroupCreated { group_id }];
-        self.push_append(
-            AppendBatch::Records(vec![record.encode()]),
-            undo,
-            Completion::Nothing,
-        );
+    /// Stores the records of a group that took its place in memory already.
+    pub(crate) fn append_replaced_group(
+        &mut self,
+        group_id: Str,
+        before: Option<AnyGroup>,
+        records: &[Record],
+    ) {
+        for _ in records {
+            self.take_position();
+        }
+        let undo = vec![Undo::Group { group_id, before }];
+        let records = records.iter().map(Record::encode).collect();
+        self.push_append(AppendBatch::Records(records), undo, Completion::Nothing);
+    }
+
+    /// Stores what makes `group` what it is, and puts it in its place. Classic members that wait there
+    /// are sent to join anew.
+    pub(crate) fn replace_consumer_group(&mut self, group: ConsumerGroup, records: Vec<Record>) {
+        let group_id = group.group_id.clone();
+        let before = match self.remove_group(&group_id) {
+            Some(mut classic) => {
+                for member_id in classic.member_ids() {
+                    self.fail_parked_requests(
+                        &mut classic,
+                        &member_id,
+                        ErrorCode::RebalanceInProgress,
+                    );
+                }
+                self.consumer_groups.insert(group_id.clone(), group);
+                Some(AnyGroup::Classic(Box::new(classic)))
+            }
+            None => {
+                let before = self.consumer_groups.insert(group_id.clone(), group);
+                before.map(|before| AnyGroup::Consumer(Box::new(before)))
+            }
+        };
+        self.append_replaced_group(group_id, before, &records);
+    }
+
+    /// Stores what makes a classic group out of a consumer group, and puts it in its place.
+    pub(crate) fn replace_by_classic_group(&mut self, group: ClassicGroup, records: Vec<Record>) {
+        let group_id = group.group_id.clone();
+        let before = self.remove_consumer_group(&group_id);
+        self.groups.insert(group_id.clone(), group);
+        let before = before.map(|before| AnyGroup::Consumer(Box::new(before)));
+        self.append_replaced_group(group_id, before, &records);
     }
 
     pub(crate) fn append_end_transaction(&mut self, end: EndTransaction) {
@@ -260,7 +347,7 @@ impl GroupCoordinator {
         }
     }
 
-    fn undo(&mut self, undo: Undo, error: ErrorCode) {
+    fn undo(&mut self, now_ms: i64, undo: Undo, error: ErrorCode) {
         match undo {
             Undo::Offset { key, before } => self.offsets.restore(key, before),
             Undo::PendingOffset {
@@ -270,9 +357,23 @@ impl GroupCoordinator {
             } => {
                 self.offsets.restore_pending(producer_id, key, before);
             }
-            Undo::GroupCreated { group_id } => self.dissolve(&group_id, error),
-            Undo::GroupRemoved(group) => {
-                self.groups.insert(group.group_id.clone(), *group);
+            Undo::Group { group_id, before } => {
+                self.dissolve(&group_id, error);
+                self.remove_consumer_group(&group_id);
+                match before {
+                    Some(AnyGroup::Classic(mut group)) => {
+                        group.storing_generation = None;
+                        self.groups.insert(group_id.clone(), *group);
+                        self.start_classic_timers(now_ms, &group_id);
+                    }
+                    Some(AnyGroup::Consumer(mut group)) => {
+                        group.fresh_until = None;
+                        group.is_resolving = false;
+                        self.consumer_groups.insert(group_id.clone(), *group);
+                        self.start_consumer_timers(now_ms, &group_id);
+                    }
+                    None => {}
+                }
             }
         }
     }
@@ -299,6 +400,33 @@ impl GroupCoordinator {
         }
         group.forget_pending_members();
         Some(group)
+    }
+
+    /// Forgets a consumer group and its members' timers.
+    pub(crate) fn remove_consumer_group(&mut self, group_id: &str) -> Option<ConsumerGroup> {
+        let group = self.consumer_groups.remove(group_id)?;
+        for member in group.members() {
+            self.cancel_member_timers(&group.group_id, &member.member_id);
+        }
+        Some(group)
+    }
+
+    /// Whether one more group may be made.
+    pub(crate) fn check_room_for_group(&self) -> Result<(), GroupError> {
+        let count = self.groups.len() + self.consumer_groups.len();
+        if count < self.config.max_groups {
+            Ok(())
+        } else {
+            Err(GroupError::TooManyGroups)
+        }
+    }
+
+    pub(crate) fn committed_groups(&self) -> CommittedGroups<'_> {
+        CommittedGroups::of(&self.groups, &self.consumer_groups, &self.in_flight)
+    }
+
+    pub(crate) fn committed_consumer_group(&self, group_id: &str) -> Option<&ConsumerGroup> {
+        committed_consumer_group(&self.consumer_groups, &self.in_flight, group_id)
     }
 
     /// Forgets a group and tells everybody who waits in it why.

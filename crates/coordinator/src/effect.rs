@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use crate::answer::Answer;
+use crate::consumer::RegexTask;
 use crate::request::{EndTransaction, Token};
 
 /// Names an append until the shell reports its fate; ascending in the order of the appends.
@@ -22,6 +23,9 @@ pub enum Effect {
     Append { id: AppendId, batch: AppendBatch },
     /// Answer the caller. `Answer` is of the kind that the request asked for.
     Respond { token: Token, answer: Answer },
+    /// Find the topics that match (`RegexTask::resolve`, best without holding the machine), leave out
+    /// those that the member may not describe, and call `handle_regexes_resolved`.
+    ResolveRegexes(RegexTask),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -35,6 +35,26 @@ pub enum GroupError {
     MemberIdTooLong,
     #[error("a member id that is only reserved cannot come with a group instance id")]
     PendingMemberIsStatic,
+    #[error("the member has another epoch, and must give up its partitions and join anew")]
+    FencedMemberEpoch,
+    #[error("the member's epoch is not the current one")]
+    StaleMemberEpoch,
+    #[error("the instance id belongs to a member that has not left")]
+    UnreleasedInstanceId,
+    #[error("the server assignor is not known; there are uniform and range")]
+    UnsupportedAssignor,
+    #[error("the subscribed regular expression is not valid")]
+    InvalidRegularExpression,
+    #[error("{0}")]
+    InvalidRequest(&'static str),
+    #[error("a member of the consumer protocol commits with version 9 or above")]
+    CommitVersionTooOld,
+    #[error("the embedded consumer protocol is malformed")]
+    MalformedSubscription,
+    #[error("the assignment has data of a custom assignor, which would be lost")]
+    CustomAssignor,
+    #[error("the classic group cannot become a consumer group: {0}")]
+    CannotUpgrade(&'static str),
 }
 
 impl GroupError {
@@ -54,6 +74,17 @@ impl GroupError {
             Self::TooManyGroups => ErrorCode::PolicyViolation,
             Self::ProtocolsTooLarge | Self::MemberIdTooLong => ErrorCode::InvalidRequest,
             Self::PendingMemberIsStatic => ErrorCode::UnknownServerError,
+            Self::FencedMemberEpoch => ErrorCode::FencedMemberEpoch,
+            Self::StaleMemberEpoch => ErrorCode::StaleMemberEpoch,
+            Self::UnreleasedInstanceId => ErrorCode::UnreleasedInstanceId,
+            Self::UnsupportedAssignor => ErrorCode::UnsupportedAssignor,
+            Self::InvalidRegularExpression => ErrorCode::InvalidRegularExpression,
+            Self::InvalidRequest(_) => ErrorCode::InvalidRequest,
+            Self::CommitVersionTooOld => ErrorCode::UnsupportedVersion,
+            Self::MalformedSubscription | Self::CustomAssignor => {
+                ErrorCode::InconsistentGroupProtocol
+            }
+            Self::CannotUpgrade(_) => ErrorCode::GroupIdNotFound,
         }
     }
 }

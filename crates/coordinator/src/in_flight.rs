@@ -12,6 +12,7 @@ use ottla_protocol::Str;
 use crate::answer::Answer;
 use crate::classic::group::ClassicGroup;
 use crate::classic::member::MemberTerms;
+use crate::consumer::group::ConsumerGroup;
 use crate::effect::AppendId;
 use crate::offsets::{CommittedOffset, OffsetKey};
 use crate::request::Token;
@@ -37,10 +38,17 @@ pub(crate) enum Undo {
         key: OffsetKey,
         before: Option<CommittedOffset>,
     },
-    GroupCreated {
+    /// `None` if the group did not exist.
+    Group {
         group_id: Str,
+        before: Option<AnyGroup>,
     },
-    GroupRemoved(Box<ClassicGroup>),
+}
+
+#[derive(Debug)]
+pub(crate) enum AnyGroup {
+    Classic(Box<ClassicGroup>),
+    Consumer(Box<ConsumerGroup>),
 }
 
 /// What the fate of an append decides.
@@ -73,24 +81,61 @@ pub(crate) struct StaticReplacement {
 }
 
 /// The groups as they are in the log as far as it is committed.
-pub(crate) fn committed_groups<'a>(
-    groups: &'a BTreeMap<Str, ClassicGroup>,
-    in_flight: &'a VecDeque<InFlight>,
-) -> BTreeMap<&'a str, &'a ClassicGroup> {
-    let mut view: BTreeMap<&str, &ClassicGroup> =
-        groups.iter().map(|(id, group)| (&**id, group)).collect();
-    for append in in_flight.iter().rev() {
-        for undo in append.undo.iter().rev() {
-            match undo {
-                Undo::GroupCreated { group_id } => {
-                    view.remove(&**group_id);
-                }
-                Undo::GroupRemoved(group) => {
-                    view.insert(&group.group_id, group);
-                }
-                Undo::Offset { .. } | Undo::PendingOffset { .. } => {}
+#[derive(Debug, Default)]
+pub(crate) struct CommittedGroups<'a> {
+    pub classic: BTreeMap<&'a str, &'a ClassicGroup>,
+    pub consumer: BTreeMap<&'a str, &'a ConsumerGroup>,
+}
+
+impl<'a> CommittedGroups<'a> {
+    pub fn of(
+        classic: &'a BTreeMap<Str, ClassicGroup>,
+        consumer: &'a BTreeMap<Str, ConsumerGroup>,
+        in_flight: &'a VecDeque<InFlight>,
+    ) -> Self {
+        let mut view = Self {
+            classic: classic.iter().map(|(id, group)| (&**id, group)).collect(),
+            consumer: consumer.iter().map(|(id, group)| (&**id, group)).collect(),
+        };
+        for undo in in_flight
+            .iter()
+            .rev()
+            .flat_map(|append| append.undo.iter().rev())
+        {
+            let Undo::Group { group_id, before } = undo else {
+                continue;
+            };
+            view.classic.remove(&**group_id);
+            view.consumer.remove(&**group_id);
+            match before {
+                Some(AnyGroup::Classic(group)) => drop(view.classic.insert(group_id, group)),
+                Some(AnyGroup::Consumer(group)) => drop(view.consumer.insert(group_id, group)),
+                None => {}
             }
         }
+        view
     }
-    view
+}
+
+/// The consumer group as it is in the log as far as it is committed.
+pub(crate) fn committed_consumer_group<'a>(
+    groups: &'a BTreeMap<Str, ConsumerGroup>,
+    in_flight: &'a VecDeque<InFlight>,
+    group_id: &str,
+) -> Option<&'a ConsumerGroup> {
+    for undo in in_flight.iter().flat_map(|append| &append.undo) {
+        match undo {
+            Undo::Group {
+                group_id: id,
+                before,
+            } if **id == *group_id => {
+                return match before {
+                    Some(AnyGroup::Consumer(group)) => Some(group),
+                    Some(AnyGroup::Classic(_)) | None => None,
+                };
+            }
+            _ => {}
+        }
+    }
+    groups.get(group_id)
 }

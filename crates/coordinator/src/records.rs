@@ -8,6 +8,7 @@
 //! | 0   | offset       | none: read only, from brokers of old                             |
 //! | 1   | offset       | 4, or 1 where the commit brings its own expiry                   |
 //! | 2   | group        | 3                                                                |
+//! | 3-8, 16 | of consumer groups | 0, see `records/consumer.rs`                           |
 
 use std::collections::BTreeMap;
 
@@ -20,10 +21,14 @@ use ottla_protocol::group_records::{
 use ottla_protocol::{DecodeError, Str, Uuid};
 
 use crate::classic::group::ClassicGroup;
+use crate::consumer::group::Change;
 use crate::effect::KeyValue;
 use crate::offsets::{CommittedOffset, OffsetKey};
 
+mod consumer;
+
 const GROUP_VALUE_VERSION: i16 = 3;
+const CONSUMER_VALUE_VERSION: i16 = 0;
 const OFFSET_VALUE_VERSION: i16 = 4;
 /// The one version that has a place for the expiry of a single offset.
 const OFFSET_VALUE_VERSION_WITH_EXPIRY: i16 = 1;
@@ -40,6 +45,10 @@ pub(crate) enum Record {
     Group {
         group_id: Str,
         value: Option<GroupValue>,
+    },
+    Consumer {
+        group_id: Str,
+        change: Change,
     },
 }
 
@@ -126,6 +135,9 @@ impl Record {
                     GROUP_VALUE_VERSION,
                 )
             }
+            Self::Consumer { group_id, change } => {
+                (consumer::write(group_id, change), CONSUMER_VALUE_VERSION)
+            }
         };
         let encoded = record
             .encode_key()
@@ -164,7 +176,9 @@ impl Record {
                 group_id: key.group,
                 value: value.map(read_group),
             }),
-            _ => None,
+            other => {
+                consumer::read(other).map(|(group_id, change)| Self::Consumer { group_id, change })
+            }
         })
     }
 }

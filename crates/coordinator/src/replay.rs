@@ -3,13 +3,14 @@
 //! Invariant: the same records in the same order give the same state, whoever applies them. Called by
 //! the broker's shell through `GroupLoader`, and by `GroupCoordinator::append`.
 
-use ottla_protocol::DecodeError;
+use ottla_protocol::{DecodeError, Str};
 
 use crate::classic::group::ClassicGroup;
 use crate::classic::member::{Member, MemberIdentity, MemberTerms};
 use crate::config::GroupConfig;
+use crate::consumer::group::{Change, ConsumerGroup};
 use crate::coordinator::GroupCoordinator;
-use crate::in_flight::Undo;
+use crate::in_flight::{AnyGroup, Undo};
 use crate::offsets::OffsetKey;
 use crate::records::{GroupValue, MemberValue, Record};
 use crate::request::Protocol;
@@ -59,6 +60,10 @@ impl GroupLoader {
             source,
         })?;
         match decoded {
+            // Without a way back, or each record of a large group would copy the whole of it.
+            Some(Record::Consumer { group_id, change }) => {
+                self.machine.apply_consumer_change(&group_id, &change)
+            }
             Some(decoded) => {
                 self.machine.apply(
                     decoded,
@@ -98,12 +103,7 @@ impl GroupCoordinator {
     fn start(&mut self, now_ms: i64) {
         let group_ids: Vec<_> = self.groups.keys().cloned().collect();
         for group_id in group_ids {
-            let Some(group) = self.groups.get(&group_id) else {
-                continue;
-            };
-            for member_id in group.member_ids() {
-                self.renew_session(now_ms, &group_id, &member_id);
-            }
+            self.start_classic_timers(now_ms, &group_id);
             let is_too_large = self
                 .groups
                 .get(&group_id)
@@ -116,6 +116,10 @@ impl GroupCoordinator {
                     "the loaded group is larger than allowed",
                 );
             }
+        }
+        let group_ids: Vec<_> = self.consumer_groups.keys().cloned().collect();
+        for group_id in group_ids {
+            self.start_consumer_timers(now_ms, &group_id);
         }
         self.schedule_expiration(now_ms);
     }
@@ -146,37 +150,70 @@ impl GroupCoordinator {
                 value: Some(value),
             } => {
                 let group = restore_group(group_id.clone(), value);
-                if let Some(before) = self.groups.insert(group_id.clone(), group) {
-                    undo.push(Undo::GroupRemoved(Box::new(before)));
-                } else {
-                    undo.push(Undo::GroupCreated { group_id });
-                }
+                self.consumer_groups.remove(&group_id);
+                let before = self.groups.insert(group_id.clone(), group);
+                let before = before.map(|before| AnyGroup::Classic(Box::new(before)));
+                undo.push(Undo::Group { group_id, before });
             }
             Record::Group {
                 group_id,
                 value: None,
             } => {
                 if let Some(group) = self.remove_group(&group_id) {
-                    undo.push(Undo::GroupRemoved(Box::new(group)));
+                    let before = Some(AnyGroup::Classic(Box::new(group)));
+                    undo.push(Undo::Group { group_id, before });
                 }
             }
+            Record::Consumer { group_id, change } => {
+                // Only groups without members are changed in this way: copying one is cheap.
+                let before = self.consumer_groups.get(&group_id).cloned();
+                let before = before.map(|before| AnyGroup::Consumer(Box::new(before)));
+                undo.push(Undo::Group {
+                    group_id: group_id.clone(),
+                    before,
+                });
+                self.apply_consumer_change(&group_id, &change);
+            }
+        }
+    }
+
+    fn apply_consumer_change(&mut self, group_id: &Str, change: &Change) {
+        if *change == Change::Epoch(None) {
+            self.remove_consumer_group(group_id);
+        } else if let Some(group) = self.consumer_groups.get_mut(group_id) {
+            group.apply(change);
+        } else if !change.is_tombstone() {
+            // A group that only held offsets so far leaves no record of its own.
+            if self
+                .groups
+                .remove(group_id)
+                .is_some_and(|classic| !classic.is_empty())
+            {
+                tracing::warn!(group = %group_id, "records of a consumer group over those of a classic one");
+            }
+            let mut group = ConsumerGroup::new(group_id.clone());
+            group.apply(change);
+            self.consumer_groups.insert(group_id.clone(), group);
         }
     }
 
     /// Offsets without a group belong to a client that manages its partitions itself: its group is
     /// simple, has no members and no protocol, and leaves no record of its own.
     fn ensure_group_of_offset(&mut self, key: &OffsetKey, undo: &mut Vec<Undo>) {
-        if !self.groups.contains_key(&key.group_id) {
+        let exists = self.groups.contains_key(&key.group_id)
+            || self.consumer_groups.contains_key(&key.group_id);
+        if !exists {
             let group = ClassicGroup::new(key.group_id.clone(), None);
             self.groups.insert(key.group_id.clone(), group);
-            undo.push(Undo::GroupCreated {
+            undo.push(Undo::Group {
                 group_id: key.group_id.clone(),
+                before: None,
             });
         }
     }
 }
 
-fn restore_group(group_id: ottla_protocol::Str, value: GroupValue) -> ClassicGroup {
+fn restore_group(group_id: Str, value: GroupValue) -> ClassicGroup {
     let mut group = ClassicGroup::new(group_id, value.state_since_ms);
     group.generation_id = value.generation_id;
     group.protocol_type =
@@ -191,7 +228,7 @@ fn restore_group(group_id: ottla_protocol::Str, value: GroupValue) -> ClassicGro
 }
 
 /// Of the protocols that the member offered, the log knows the chosen one.
-fn restore_member(value: MemberValue, protocol_name: Option<&ottla_protocol::Str>) -> Member {
+fn restore_member(value: MemberValue, protocol_name: Option<&Str>) -> Member {
     let identity = MemberIdentity {
         member_id: value.member_id,
         group_instance_id: value.group_instance_id,

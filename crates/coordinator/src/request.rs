@@ -3,6 +3,8 @@
 //! Invariant: a request names one group (the shell splits what names several), and every topic in it
 //! has its name (the shell resolves topic ids). Built by the broker's API handlers.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bytes::Bytes;
 use ottla_protocol::{Str, Uuid};
 
@@ -16,6 +18,9 @@ pub struct FreshId(pub u128);
 
 /// Stands in the log where a client gave no reason.
 pub(crate) const NO_REASON: &str = "not provided";
+
+/// From this version of JoinGroup on a dynamic member is told its id before it is let in.
+const FIRST_VERSION_WITH_KNOWN_MEMBER_ID: i16 = 4;
 
 /// A protocol that a member can speak, with its opaque metadata (for consumers: the subscription).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +46,15 @@ pub struct JoinGroup {
     pub protocols: Vec<Protocol>,
     /// Why, in the client's words; for the log.
     pub reason: Option<Str>,
+}
+
+impl JoinGroup {
+    /// Whether a dynamic member must be told its id before it is let in.
+    pub(crate) fn needs_member_id(&self) -> bool {
+        self.member_id.is_empty()
+            && self.group_instance_id.is_none()
+            && self.api_version >= FIRST_VERSION_WITH_KNOWN_MEMBER_ID
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +92,54 @@ pub struct LeavingMember {
     pub member_id: Str,
     pub group_instance_id: Option<Str>,
     pub reason: Option<Str>,
+}
+
+/// ConsumerGroupHeartbeat. Parts that are absent are as they were; all are there when the member joins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerHeartbeat {
+    /// Version of the request: from 1 on members bring an id of their own making.
+    pub api_version: i16,
+    pub client_id: Str,
+    /// As Kafka stores it: the address with a slash before it, `/127.0.0.1`.
+    pub client_host: Str,
+    pub group_id: Str,
+    pub member_id: Str,
+    /// 0 joins, -1 leaves, -2 leaves for a while (static members).
+    pub member_epoch: i32,
+    pub instance_id: Option<Str>,
+    pub rack_id: Option<Str>,
+    /// -1 when absent.
+    pub rebalance_timeout_ms: i32,
+    pub topics: Option<Vec<Str>>,
+    pub regex: Option<Str>,
+    pub assignor: Option<Str>,
+    /// What the member owns, by topic.
+    pub owned: Option<BTreeMap<Uuid, BTreeSet<i32>>>,
+}
+
+impl ConsumerHeartbeat {
+    /// The same in copies of its own, which do not keep the request's frame in memory.
+    pub(crate) fn detached(&self) -> Self {
+        let own = |text: &Option<Str>| text.as_ref().map(Str::detached);
+        Self {
+            api_version: self.api_version,
+            client_id: self.client_id.detached(),
+            client_host: self.client_host.detached(),
+            group_id: self.group_id.detached(),
+            member_id: self.member_id.detached(),
+            member_epoch: self.member_epoch,
+            instance_id: own(&self.instance_id),
+            rack_id: own(&self.rack_id),
+            rebalance_timeout_ms: self.rebalance_timeout_ms,
+            topics: self
+                .topics
+                .as_ref()
+                .map(|topics| topics.iter().map(Str::detached).collect()),
+            regex: own(&self.regex),
+            assignor: own(&self.assignor),
+            owned: self.owned.clone(),
+        }
+    }
 }
 
 /// OffsetCommit of topics and partitions that exist; the shell answers for the others itself.

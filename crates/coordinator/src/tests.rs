@@ -6,24 +6,31 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_protocol::{ErrorCode, Str};
+use ottla_protocol::{ErrorCode, Str, Uuid};
 
 use crate::offsets::OffsetStore;
 use crate::*;
 
 use args::Args;
+use catalog::{Catalog, shown_partitions};
 use shown::{shown, shown_batch};
 
 mod admin;
 mod args;
+mod catalog;
+mod consumer;
+mod consumer_model;
+mod consumer_offsets;
 mod durability;
 mod heartbeat;
 mod initial;
 mod join;
 mod leave;
 mod limits;
+mod migration;
 mod model;
 mod offsets;
 mod shown;
@@ -65,6 +72,7 @@ pub(crate) struct Script {
     pub log: Vec<Logged>,
     hold: bool,
     held: Vec<(AppendId, AppendBatch)>,
+    catalog: Arc<Catalog>,
     pub out: String,
 }
 
@@ -80,6 +88,7 @@ impl Script {
             log,
             hold: false,
             held,
+            catalog: Arc::default(),
             out,
         }
     }
@@ -108,6 +117,8 @@ impl Script {
             "unload" => self.unload(),
             "list" => self.list(&args),
             "describe" => self.describe(&args),
+            "describe-consumer" => self.describe_consumer(&args),
+            "topics" => self.set_topics(&args),
             "gone" => {
                 let topic = DeletedTopic {
                     name: args.at(0).into(),
@@ -128,10 +139,16 @@ impl Script {
                 self.machine
                     .handle_join(now_ms, token, args.join(), FreshId(self.tokens.into()))
             }
-            "sync" => self.machine.handle_sync(token, args.sync()),
+            "sync" => self.machine.handle_sync(now_ms, token, args.sync()),
             "heartbeat" => self
                 .machine
                 .handle_heartbeat(now_ms, token, &args.heartbeat()),
+            "consumer" => self.machine.handle_consumer_heartbeat(
+                now_ms,
+                token,
+                args.consumer(),
+                FreshId(self.tokens.into()),
+            ),
             "leave" => self.machine.handle_leave(now_ms, token, args.leave()),
             "commit" => self
                 .machine
@@ -167,6 +184,12 @@ impl Script {
             match effect {
                 Effect::Respond { token, answer } => {
                     writeln!(self.out, "{}: {}", token.0, shown(&answer)).expect("strings grow");
+                }
+                Effect::ResolveRegexes(task) => {
+                    let regexes: Vec<&str> = task.regexes.iter().map(|regex| &**regex).collect();
+                    writeln!(self.out, "resolve {}", regexes.join(" ")).expect("strings grow");
+                    let resolved = task.resolve(&*self.catalog);
+                    self.machine.handle_regexes_resolved(self.now_ms, resolved);
                 }
                 Effect::Append { id, batch } => {
                     writeln!(self.out, "append {}", shown_batch(&batch)).expect("strings grow");
@@ -223,6 +246,17 @@ impl Script {
         }
     }
 
+    /// `topics name:partitions…`: all topics that there are from here on.
+    fn set_topics(&mut self, args: &Args) {
+        let topics = args.positional.iter().map(|topic| {
+            let (name, partitions) = topic.split_once(':').expect("name:partitions");
+            (Str::from(name), partitions.parse().expect("a count"))
+        });
+        let (catalog, change) = self.catalog.next(topics.collect());
+        self.catalog = catalog;
+        self.machine.handle_metadata(self.catalog.clone(), &change);
+    }
+
     fn load(&self) -> GroupCoordinator {
         let mut loader = GroupLoader::new(self.config.clone());
         for (offset, logged) in (0..).zip(&self.log) {
@@ -248,7 +282,9 @@ impl Script {
                 }
             }
         }
-        loader.finish(self.now_ms)
+        let mut machine = loader.finish(self.now_ms);
+        machine.handle_metadata(self.catalog.clone(), &TopicsChange::default());
+        machine
     }
 
     fn restart(&mut self) {
@@ -281,6 +317,55 @@ impl Script {
                 durable_groups(live, live),
                 "groups after replay"
             );
+            assert_eq!(
+                durable_consumer_groups(&loaded),
+                durable_consumer_groups(live),
+                "consumer groups after replay"
+            );
+        }
+    }
+
+    fn describe_consumer(&mut self, args: &Args) {
+        for group in self.machine.describe_consumer_groups(&[args.group_id()]) {
+            let DescribedConsumerGroup {
+                group_id,
+                state,
+                group_epoch,
+                assignment_epoch,
+                assignor,
+                ..
+            } = group;
+            write!(
+                self.out,
+                "{group_id} {state} {:?} epoch {group_epoch}",
+                group.error
+            )
+            .expect("strings grow");
+            writeln!(self.out, " assigned {assignment_epoch} {assignor}").expect("strings grow");
+            for member in &group.members {
+                let partitions = |described: &[DescribedPartitions]| {
+                    shown_partitions(
+                        described
+                            .iter()
+                            .map(|topic| (topic.topic_id, topic.partitions.clone())),
+                    )
+                };
+                let kind = if member.uses_classic_protocol {
+                    " classic"
+                } else {
+                    ""
+                };
+                let (id, epoch) = (short(&member.member_id), member.member_epoch);
+                let (has, target) = (
+                    partitions(&member.assignment),
+                    partitions(&member.target_assignment),
+                );
+                writeln!(
+                    self.out,
+                    "  {id}{kind} epoch {epoch} has [{has}] target [{target}]"
+                )
+                .expect("strings grow");
+            }
         }
     }
 
@@ -377,6 +462,17 @@ fn durable_groups(machine: &GroupCoordinator, live: &GroupCoordinator) -> BTreeM
     shown.collect()
 }
 
+/// Everything but what is soft.
+fn durable_consumer_groups(machine: &GroupCoordinator) -> Vec<String> {
+    let groups = machine.consumer_groups.values().map(|group| {
+        let mut group = group.clone();
+        group.fresh_until = None;
+        group.is_resolving = false;
+        format!("{group:?}")
+    });
+    groups.collect()
+}
+
 fn error_named(name: &str) -> ErrorCode {
     *ErrorCode::ALL
         .iter()
@@ -384,8 +480,11 @@ fn error_named(name: &str) -> ErrorCode {
         .expect("a known error")
 }
 
-/// `client~n` for the id that token n was given.
+/// `client~n` for the id that token n was given; `~n` where it has no client in it.
 fn short(member_id: &str) -> String {
+    if let Ok(id) = member_id.parse::<Uuid>() {
+        return format!("~{}", id.as_u128());
+    }
     match member_id.split_once(UUID_HEAD) {
         Some((prefix, hex)) => format!("{prefix}~{}", u64::from_str_radix(hex, 16).expect("hex")),
         None => member_id.to_owned(),
@@ -394,6 +493,9 @@ fn short(member_id: &str) -> String {
 
 fn long(member_id: &str) -> Str {
     match member_id.split_once('~') {
+        Some(("", n)) => Uuid::from_u128(n.parse().expect("a number"))
+            .to_string()
+            .into(),
         Some((prefix, n)) => format!(
             "{prefix}{UUID_HEAD}{:012x}",
             n.parse::<u64>().expect("a number")

@@ -15,8 +15,26 @@ pub(crate) enum TimerKey {
     Join { group_id: Str },
     /// The end of the sync phase.
     Sync { group_id: Str },
+    /// One of the timers of a member of a consumer group.
+    ConsumerMember {
+        timer: MemberTimer,
+        group_id: Str,
+        member_id: Str,
+    },
     /// The next look at offsets and groups that have outlived their retention.
     Expiration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum MemberTimer {
+    /// It must heartbeat.
+    Session,
+    /// It must give up partitions.
+    Rebalance,
+    /// It speaks the classic protocol and must join.
+    Join,
+    /// It speaks the classic protocol and must sync.
+    Sync,
 }
 
 /// What firing means beyond the key.
@@ -31,6 +49,10 @@ pub(crate) enum TimerTask {
     },
     ExpireSync {
         generation_id: i32,
+    },
+    /// Only if the member has not left this epoch meanwhile.
+    FenceAtEpoch {
+        epoch: i32,
     },
 }
 
@@ -64,6 +86,10 @@ impl Timers {
         if let Some(before) = self.deadlines.remove(key) {
             self.order.remove(&(before.at_ms, before.turn, key.clone()));
         }
+    }
+
+    pub fn is_scheduled(&self, key: &TimerKey) -> bool {
+        self.deadlines.contains_key(key)
     }
 
     pub fn next_deadline_ms(&self) -> Option<i64> {

@@ -328,10 +328,15 @@ impl Log {
         if !has_file && (writer.producers.end_offset > 0) {
             self.take_snapshot(writer, true)?;
         }
-        if is_dirty {
+        let needs_seal = active.needs_seal();
+        if needs_seal {
             active.seal()?;
+        }
+        if is_dirty {
             let _pass = self.flush.enter();
             self.sync()?;
+        }
+        if is_dirty || needs_seal {
             active.sync_indexes()?;
         }
         for segment in self.segments.load().iter() {

@@ -214,6 +214,11 @@ impl<E: Entry> SparseIndex<E> {
         state.in_file + state.pending.len() as u32
     }
 
+    /// Whether entries wait to be written.
+    pub fn has_pending(&self) -> bool {
+        !self.state().pending.is_empty()
+    }
+
     pub fn last(&self) -> Option<E> {
         self.state().last
     }

@@ -75,6 +75,12 @@ impl RecoveryReport {
             RecoveryNote::Damaged(damage) => {
                 tracing::error!(%partition, %damage, "damage before the recovery point; it is kept as it is");
             }
+            RecoveryNote::TailMissing {
+                end_offset,
+                recovery_point,
+            } => {
+                tracing::error!(%partition, end_offset, recovery_point, "the log ends before its recovery point");
+            }
             other => tracing::warn!(%partition, note = ?other, "recovery"),
         }
         self.notes.push(note);
@@ -89,6 +95,13 @@ pub enum RecoveryNote {
     SegmentRemoved { path: PathBuf },
     /// Durable data is damaged; it was not touched.
     Damaged(Damage),
+    /// A damaged tail, durable once, was moved to a file of its own.
+    TailSetAside { path: PathBuf, bytes: u64 },
+    /// Batches that were durable are not there: the log ends before its recovery point.
+    TailMissing {
+        end_offset: i64,
+        recovery_point: i64,
+    },
     /// An index was missing or damaged and was built again.
     IndexRebuilt { path: PathBuf, reason: String },
     /// A checkpoint file was ignored.

@@ -1,10 +1,13 @@
 //! Finding the end of a log, and what of its files can be trusted.
 //!
-//! Invariant: batches before the recovery point were durable: damage there is reported and left as it is. After it the
-//! log is read with checksums, and cut at the first batch that does not check. The work grows with what was not
+//! Invariant: batches before the recovery point were durable: damage there is reported and left as it is, or (where not
+//! even the beginnings of batches can be found any more) moved to a file of its own. After it the log is read with checksums, and cut at the first batch that does not check. The work grows with what was not
 //! flushed: from the later of the recovery point and the producer snapshot before it.
 //! Called by [`open`](crate::open).
 
+use std::fs::File;
+use std::io::{Seek, SeekFrom};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::disk::with_suffix;
@@ -18,6 +21,9 @@ use crate::scan::{LARGE_WINDOW, Scan, ScanError, ScannedBatch};
 use crate::segment::Segment;
 use crate::txn_index::AbortedTxn;
 use crate::{OpenOptions, checkpoint};
+
+/// Marks a file with a damaged tail; Kafka does not look at such names.
+const DAMAGED_SUFFIX: &str = ".damaged";
 
 /// A log whose end is known.
 pub(crate) struct Recovered {
@@ -55,8 +61,8 @@ enum Outcome {
     Whole,
     /// Nothing behind this can be trusted, and none of it was durable.
     Cut(Damage),
-    /// What follows is damaged and was durable, so that nothing may be written over it.
-    Sealed,
+    /// What follows was durable, but is damaged, or where its batches begin cannot be told.
+    Broken,
 }
 
 pub(crate) fn recover(
@@ -93,6 +99,12 @@ pub(crate) fn recover(
     } else {
         recovery.scan_unflushed()?
     };
+    if end_offset < options.recovery_point {
+        recovery.loader.note(RecoveryNote::TailMissing {
+            end_offset,
+            recovery_point: options.recovery_point,
+        });
+    }
     let log_start_offset =
         recovery.settle_log_start(log_start_offset, first_base, &mut end_offset)?;
     recovery.finish(log_start_offset, end_offset, scanned, &before)
@@ -202,6 +214,9 @@ impl Recovery<'_, '_> {
                 self.remove_segments_behind(at)?;
                 return Ok((self.settle_end(&segment, &end)?, scanned));
             }
+            if matches!(end.outcome, Outcome::Broken) {
+                self.set_tail_aside(&segment, &end)?;
+            }
             segment.seal()?;
             at += 1;
             self.snapshot_at(self.segments[at].base_offset)?;
@@ -259,12 +274,15 @@ impl Recovery<'_, '_> {
         let mut next_offset = expected;
         // The batch before, and the offset that was expected there.
         let mut previous: Option<(ScannedBatch, i64)> = None;
+        // Where the damage begins that no good batch follows.
+        let mut damaged_from: Option<u64> = None;
         loop {
             let (position, reason) = match scan.next_checked() {
                 Ok(Some(batch)) if segment.can_hold(batch.last_offset) => {
                     if build {
                         self.take(segment, &scan, &batch)?;
                     }
+                    damaged_from = None;
                     previous = Some((batch, next_offset));
                     next_offset = batch.next_offset();
                     continue;
@@ -274,7 +292,7 @@ impl Recovery<'_, '_> {
                     scan.resume_at(batch.position, next_offset);
                     (batch.position, reason)
                 }
-                Ok(None) => return Ok(whole(segment, next_offset)),
+                Ok(None) => return Ok(end_of_scan(segment, damaged_from, next_offset)),
                 Err(ScanError::Damaged { position, reason }) => (position, reason),
                 Err(error) => return Err(segment.scan_error(error).into()),
             };
@@ -297,12 +315,9 @@ impl Recovery<'_, '_> {
                 });
             }
             self.loader.note(RecoveryNote::Damaged(damage));
+            damaged_from.get_or_insert(position);
             if !skip_damage(segment, &mut scan, next_offset)? {
-                return Ok(SegmentEnd {
-                    position,
-                    next_offset,
-                    outcome: Outcome::Sealed,
-                });
+                return Ok(end_of_scan(segment, damaged_from, next_offset));
             }
         }
     }
@@ -355,18 +370,26 @@ impl Recovery<'_, '_> {
                 segment.truncate_to_position(end.position, end.next_offset)?;
                 Ok(end.next_offset)
             }
-            Outcome::Sealed => {
-                let options = self.loader.options;
-                let base_offset = end
-                    .next_offset
-                    .max(options.recovery_point)
-                    .max(segment.base_offset + 1);
-                let fresh = create_segment(self.loader, base_offset)?;
-                self.segments.push(fresh);
-                self.since_index_entry = 0;
-                Ok(base_offset)
+            Outcome::Broken => {
+                self.set_tail_aside(segment, end)?;
+                Ok(end.next_offset)
             }
         }
+    }
+
+    /// Cuts off durable bytes that cannot be followed any more, after they were copied to a file of their own.
+    ///
+    /// The next offset goes on where the good batches end, so that a follower fetches what is missing.
+    fn set_tail_aside(&mut self, segment: &Segment, end: &SegmentEnd) -> Result<(), OpenError> {
+        let path = segment.path(FileKind::Log);
+        let aside = with_suffix(&path, &format!(".{}{DAMAGED_SUFFIX}", end.position));
+        copy_tail(&path, &aside, end.position).context("copy the tail of", &path)?;
+        self.loader.note(RecoveryNote::TailSetAside {
+            path: aside,
+            bytes: segment.size() - end.position,
+        });
+        segment.truncate_to_position(end.position, end.next_offset)?;
+        Ok(())
     }
 
     /// The log start as it can be, given the log end.
@@ -383,7 +406,8 @@ impl Recovery<'_, '_> {
             log_start_offset,
             log_end_offset: *end_offset,
         });
-        if self.loader.options.is_clean {
+        let options = self.loader.options;
+        if options.is_clean && log_start_offset > options.recovery_point {
             // A clean stop leaves no such thing: the checkpoint is wrong.
             return Ok(first_base);
         }
@@ -406,8 +430,8 @@ impl Recovery<'_, '_> {
         self.producers.end_offset = end_offset;
         // The high watermark is not known yet, so that decided transactions wait for it no longer than for the start.
         self.producers.on_high_watermark(end_offset);
-        self.epochs.truncate_from_end(end_offset);
         self.epochs.truncate_from_start(log_start_offset);
+        self.epochs.truncate_from_end(end_offset);
         if self.epochs != *epochs_before {
             let path = self.loader.dir.path().join(LEADER_EPOCH_CHECKPOINT);
             checkpoint::write_epochs(self.loader.environment.disk(), &path, self.epochs.entries())
@@ -494,11 +518,24 @@ impl Recovery<'_, '_> {
     }
 }
 
-fn whole(segment: &Segment, next_offset: i64) -> SegmentEnd {
+fn copy_tail(from: &Path, to: &Path, position: u64) -> std::io::Result<()> {
+    let mut from = File::open(from)?;
+    from.seek(SeekFrom::Start(position))?;
+    let mut to = File::create(to)?;
+    std::io::copy(&mut from, &mut to)?;
+    to.sync_all()
+}
+
+/// Nothing may be appended behind damage: whatever offsets it had could be given out again.
+fn end_of_scan(segment: &Segment, damaged_from: Option<u64>, next_offset: i64) -> SegmentEnd {
+    let (position, outcome) = match damaged_from {
+        Some(position) => (position, Outcome::Broken),
+        None => (segment.size(), Outcome::Whole),
+    };
     SegmentEnd {
-        position: segment.size(),
+        position,
         next_offset,
-        outcome: Outcome::Whole,
+        outcome,
     }
 }
 

@@ -169,6 +169,16 @@ impl Segment {
         self.flush_indexes()
     }
 
+    /// Whether sealing would write something.
+    pub fn needs_seal(&self) -> bool {
+        let max = self.stamps().max;
+        let is_known = max.is_none_or(|max| {
+            let last = self.time_index.last();
+            max.timestamp < 0 || last.is_some_and(|last| last.timestamp >= max.timestamp)
+        });
+        !is_known || self.offset_index.has_pending() || self.time_index.has_pending()
+    }
+
     /// Writes index entries that wait in memory.
     pub fn flush_indexes(&self) -> Result<(), StorageError> {
         self.offset_index

@@ -1,5 +1,10 @@
 //! What the tests of this crate share: logs in temporary directories, batches, what a log holds.
 
+mod crash;
+mod damage;
+mod faults;
+mod model;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

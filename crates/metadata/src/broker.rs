@@ -238,7 +238,7 @@ impl ControllerNode {
         }
     }
 
-    pub(crate) fn to_record(&self) -> RegisterControllerRecord {
+    pub fn to_record(&self) -> RegisterControllerRecord {
         let endpoint = |e: &Endpoint| ControllerEndpoint {
             name: e.listener.clone(),
             host: e.host.clone(),

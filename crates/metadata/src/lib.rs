@@ -39,6 +39,7 @@ mod config;
 mod delta;
 mod error;
 mod features;
+mod framing;
 mod image;
 mod loader;
 mod replay;
@@ -60,6 +61,10 @@ pub use error::ReplayError;
 pub use features::{
     ELIGIBLE_LEADER_REPLICAS_FEATURE, FEATURES, Feature, Features, KRAFT_VERSION_FEATURE,
     supported_features,
+};
+pub use framing::{
+    BatchPosition, ControlRecord, FramingError, LogBatch, LogContent, SnapshotId, SnapshotOptions,
+    bootstrap_checkpoint, control_batch, leader_change, read_batches, record_batch, snapshot,
 };
 pub use image::{MetadataImage, Provenance};
 pub use loader::Loader;

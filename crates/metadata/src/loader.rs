@@ -12,6 +12,7 @@ use ottla_protocol::metadata_records::MetadataRecord;
 
 use crate::delta::MetadataDelta;
 use crate::error::ReplayError;
+use crate::framing::{ControlRecord, LogBatch, LogContent};
 use crate::image::{MetadataImage, Provenance};
 
 /// How many records a transaction may hold back, which bounds what a broken log can make us keep.
@@ -46,7 +47,24 @@ impl Loader {
         self.image.features.kraft_version = level;
     }
 
-    /// Takes one batch; returns what it changed in the image.
+    /// Takes a batch as it stands in the log, records of the quorum too.
+    pub fn on_log_batch(&mut self, batch: LogBatch) -> Result<MetadataDelta, ReplayError> {
+        let control = match batch.content {
+            LogContent::Records(records) => return self.on_batch(batch.provenance, records),
+            LogContent::Control(control) => control,
+        };
+        let mut delta = MetadataDelta::default();
+        for record in control {
+            if let ControlRecord::KRaftVersion(record) = record {
+                self.set_kraft_version(record.k_raft_version);
+                delta.features = true;
+            }
+        }
+        self.image.provenance = batch.provenance;
+        Ok(delta)
+    }
+
+    /// Takes one batch of metadata records; returns what it changed in the image.
     pub fn on_batch(
         &mut self,
         provenance: Provenance,

@@ -87,39 +87,6 @@ impl MetadataVersion {
         LEVELS[low + 1..=high].iter().any(|l| l.changes_records)
     }
 
-    pub fn register_broker_record_version(self) -> i16 {
-        if self >= Self::CORDONED_DIRECTORIES {
-            4
-        } else if self >= Self::DIRECTORIES {
-            3
-        } else if self > Self::MINIMUM {
-            2
-        } else {
-            1
-        }
-    }
-
-    /// The version of PartitionRecord and PartitionChangeRecord alike.
-    pub fn partition_record_version(self) -> i16 {
-        if self >= Self::ELIGIBLE_LEADER_REPLICAS {
-            2
-        } else if self >= Self::DIRECTORIES {
-            1
-        } else {
-            0
-        }
-    }
-
-    pub fn broker_registration_change_record_version(self) -> i16 {
-        if self >= Self::CORDONED_DIRECTORIES {
-            3
-        } else if self >= Self::DIRECTORIES {
-            2
-        } else {
-            1
-        }
-    }
-
     fn index(self) -> usize {
         usize::try_from(self.0 - Self::MINIMUM.0).unwrap_or_default()
     }

@@ -2,6 +2,8 @@
 //!
 //! Called before anything else that a fetch, an offset look-up or a truncation asks of a partition.
 
+use ottla_protocol::ErrorCode;
+
 /// Why a request that names a leader epoch cannot be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EpochError {
@@ -11,6 +13,16 @@ pub enum EpochError {
     /// We are behind: the metadata that the requester acted on has not reached us.
     #[error("leader epoch {requested} is newer than {current}")]
     Unknown { current: i32, requested: i32 },
+}
+
+impl EpochError {
+    /// Kafka's code for the error.
+    pub fn code(self) -> ErrorCode {
+        match self {
+            EpochError::Fenced { .. } => ErrorCode::FencedLeaderEpoch,
+            EpochError::Unknown { .. } => ErrorCode::UnknownLeaderEpoch,
+        }
+    }
 }
 
 /// Compares the epoch that a request names, if any, with the partition's.
@@ -39,6 +51,14 @@ mod tests {
     #[test]
     fn only_the_same_epoch_passes() {
         assert_eq!(check_leader_epoch(3, None), Ok(()));
+        assert_eq!(
+            check_leader_epoch(3, Some(1)).unwrap_err().code(),
+            ErrorCode::FencedLeaderEpoch
+        );
+        assert_eq!(
+            check_leader_epoch(3, Some(9)).unwrap_err().code(),
+            ErrorCode::UnknownLeaderEpoch
+        );
         assert_eq!(check_leader_epoch(3, Some(3)), Ok(()));
         assert_eq!(
             check_leader_epoch(3, Some(2)),

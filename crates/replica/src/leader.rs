@@ -11,6 +11,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use ottla_protocol::ErrorCode;
+
 use crate::UNKNOWN_OFFSET;
 use progress::Progress;
 
@@ -46,6 +48,13 @@ pub struct NotEnoughReplicas {
     pub required: usize,
 }
 
+impl NotEnoughReplicas {
+    /// Kafka's code for the error.
+    pub fn code(&self) -> ErrorCode {
+        ErrorCode::NotEnoughReplicas
+    }
+}
+
 /// Whether an append that waits for all in-sync replicas may be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AckState {
@@ -79,6 +88,13 @@ pub enum FollowerFetchError {
         epoch: i64,
         known: i64,
     },
+}
+
+impl FollowerFetchError {
+    /// Kafka's code for the error: either way the follower has to learn anew who leads.
+    pub fn code(&self) -> ErrorCode {
+        ErrorCode::NotLeaderOrFollower
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

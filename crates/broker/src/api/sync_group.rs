@@ -21,7 +21,7 @@ pub async fn handle(context: &Context, request: SyncGroupRequest) -> SyncGroupRe
         assignments: assignments.collect(),
     };
     let group_id = sync.group_id.clone();
-    let answer = context.broker.groups.call(&group_id, |machine, _now_ms, token| machine.handle_sync(token, sync));
+    let answer = context.broker.groups.call(&group_id, |machine, now_ms, token| machine.handle_sync(now_ms, token, sync));
     match answer.await {
         Ok(Answer::Sync(answer)) => SyncGroupResponse {
             error_code: answer.error.code(),

@@ -22,6 +22,8 @@ pub struct Shard {
     state: Mutex<State>,
     /// Tells the driver that a deadline or an append in flight is new.
     changed: Arc<Notify>,
+    /// Itself, for work that comes back later.
+    this: Weak<Self>,
 }
 
 struct State {
@@ -48,11 +50,12 @@ impl Shard {
             driver_knows: (None, false),
         };
         let changed = Arc::new(Notify::new());
-        let shard = Arc::new(Self {
+        let shard = Arc::new_cyclic(|this| Self {
             partition,
             clock,
             state: Mutex::new(state),
             changed: Arc::clone(&changed),
+            this: Weak::clone(this),
         });
         tokio::spawn(drive(Arc::downgrade(&shard), changed));
         shard
@@ -91,6 +94,16 @@ impl Shard {
                         // The caller's connection may be gone.
                         let _ = caller.send(answer);
                     }
+                }
+                Effect::ResolveRegexes(task) => {
+                    let (topics, this) = (state.machine.topics(), Weak::clone(&self.this));
+                    // All topics against all expressions takes a while in a large cluster.
+                    tokio::task::spawn_blocking(move || {
+                        let resolved = task.resolve(&*topics);
+                        if let Some(shard) = this.upgrade() {
+                            shard.tell(|machine, now_ms| machine.handle_regexes_resolved(now_ms, resolved));
+                        }
+                    });
                 }
                 Effect::Append { id, batch } => match self.append(batch) {
                     Ok(next_offset) => {

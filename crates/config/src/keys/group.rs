@@ -9,11 +9,11 @@ use crate::key::{NON_EMPTY_LIST, some_of};
 
 keys! { /// Keys of the group coordinator and of __consumer_offsets.
 GROUP
-    "group.consumer.assignment.interval.ms": Int = "1000", AtLeast(0), Medium, ClusterWide, Planned;
+    "group.consumer.assignment.interval.ms": Int = "1000", AtLeast(0), Medium, ClusterWide, Supported;
         "Shortest time between two assignments of a consumer group (new protocol).";
     "group.consumer.assignors": List = "uniform,range", NON_EMPTY_LIST, Medium, ReadOnly, Planned;
         "Assignors offered to consumer groups (new protocol); the first is the default.";
-    "group.consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), Medium, ReadOnly, Planned;
+    "group.consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), Medium, ReadOnly, Supported;
         "Heartbeat interval told to members of consumer groups (new protocol).";
     "group.consumer.max.assignment.interval.ms": Int = "15000", AtLeast(0), Medium, ReadOnly, Planned;
         "Largest assignment interval that a consumer group may configure.";
@@ -21,9 +21,9 @@ GROUP
         "Largest heartbeat interval that a consumer group may configure.";
     "group.consumer.max.session.timeout.ms": Int = "60000", AtLeast(1), Medium, ReadOnly, Planned;
         "Largest session timeout that a consumer group may configure.";
-    "group.consumer.max.size": Int = "2147483647", AtLeast(1), Medium, ReadOnly, Planned;
+    "group.consumer.max.size": Int = "2147483647", AtLeast(1), Medium, ReadOnly, Supported;
         "Most members of one consumer group (new protocol).";
-    "group.consumer.migration.policy": String = "bidirectional", OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]), Medium, ReadOnly, Planned;
+    "group.consumer.migration.policy": String = "bidirectional", OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]), Medium, ReadOnly, Supported;
         "Whether groups may move between the classic and the new protocol.";
     "group.consumer.min.assignment.interval.ms": Int = "0", AtLeast(0), Medium, ReadOnly, Planned;
         "Smallest assignment interval that a consumer group may configure.";
@@ -31,9 +31,9 @@ GROUP
         "Smallest heartbeat interval that a consumer group may configure.";
     "group.consumer.min.session.timeout.ms": Int = "45000", AtLeast(1), Medium, ReadOnly, Planned;
         "Smallest session timeout that a consumer group may configure.";
-    "group.consumer.regex.refresh.interval.ms": Int = "600000", AtLeast(10_000), Medium, ReadOnly, Planned hidden;
+    "group.consumer.regex.refresh.interval.ms": Int = "600000", AtLeast(10_000), Medium, ReadOnly, Supported hidden;
         "How often subscribed patterns are matched against the topics anew.";
-    "group.consumer.session.timeout.ms": Int = "45000", AtLeast(1), Medium, ReadOnly, Planned;
+    "group.consumer.session.timeout.ms": Int = "45000", AtLeast(1), Medium, ReadOnly, Supported;
         "Time without a heartbeat after which a member is removed (new protocol).";
     "group.coordinator.append.linger.ms": Int = "-1", AtLeast(-1), Medium, ReadOnly, Planned;
         "Time that the group coordinator gathers writes; -1 adapts to the load.";

@@ -1,5 +1,5 @@
 use expect_test::expect;
-use ottla_metadata::{LevelRange, METADATA_VERSION_FEATURE, directory};
+use ottla_metadata::{METADATA_VERSION_FEATURE, directory};
 
 use super::*;
 
@@ -183,6 +183,53 @@ fn a_silent_broker_is_fenced_and_its_partitions_get_other_leaders() {
         c-0 [2, 3] isr=[2, 3] leader=2 epochs=0/0
     "#]]
     .assert_eq(&cluster.show());
+}
+
+#[test]
+fn a_broker_that_is_known_to_be_gone_is_fenced_at_once() {
+    let mut cluster = Cluster::of(&[1, 2]);
+    cluster.topic("a", &[&[1, 2]], &[]);
+    cluster.controller.end_session(1);
+    assert!(
+        cluster
+            .controller
+            .poll_timeout()
+            .is_some_and(|at| at <= cluster.now_ms)
+    );
+    let outcome = cluster.controller.handle_timeout(cluster.now_ms).unwrap();
+    cluster.commit(outcome);
+    assert_eq!(
+        cluster.controller.image().partition("a", 0).unwrap().leader,
+        Some(2)
+    );
+    assert_eq!(cluster.controller.handle_timeout(cluster.now_ms), None);
+}
+
+#[test]
+fn controllers_register_and_replace_their_registration() {
+    let mut cluster = Cluster::empty(&[]);
+    let registration = |incarnation| ControllerRegistration {
+        controller_id: 3,
+        incarnation_id: Uuid::from_u128(incarnation),
+        endpoints: Cluster::registration(3, 1).endpoints,
+        features: supported_features(),
+    };
+    for incarnation in [7, 8] {
+        cluster
+            .run(|c, _| c.register_controller(&registration(incarnation)))
+            .unwrap();
+        let node = &cluster.controller.image().controllers[&3];
+        assert_eq!(
+            (node.incarnation_id, node.endpoints[0].port),
+            (Uuid::from_u128(incarnation), 9092)
+        );
+    }
+    let old = Cluster::at_version(MetadataVersion::from_level(14).unwrap(), &[]);
+    let error = old
+        .controller
+        .register_controller(&registration(7))
+        .unwrap_err();
+    assert_eq!(error.code().name(), "UnsupportedVersion");
 }
 
 #[test]

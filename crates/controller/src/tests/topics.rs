@@ -335,7 +335,7 @@ fn partitions_are_added_after_those_that_are_there() {
         InvalidReplicaAssignment: Attempted to add 2 additional partition(s), but only 1 assignment(s) were specified.
         InvalidReplicaAssignment: The manual partition assignment includes a partition with 1 replica(s), but this is not consistent with previous partitions, which have 2 replica(s).
         InvalidReplicaAssignment: The manual partition assignment includes broker 9, but no such broker is registered.
-        PolicyViolation: The operation would write more than 10000 records.
+        PolicyViolation: Unable to perform excessively large batch operation: it would write more than 10000 records.
         ok
         ok
         1 InvalidRequest: Duplicate topic name.

@@ -13,6 +13,11 @@ use crate::request::{Heartbeat, Token};
 
 impl GroupCoordinator {
     pub fn handle_heartbeat(&mut self, now_ms: i64, token: Token, request: &Heartbeat) {
+        if self.consumer_groups.contains_key(&request.group_id) {
+            let outcome = self.heartbeat_consumer_group(now_ms, request);
+            let answer = outcome.map_or_else(GroupError::code, |()| ErrorCode::None);
+            return self.respond_when_stored(token, Answer::Heartbeat(answer));
+        }
         let answer = match self.check_heartbeat(request) {
             Ok(state) => {
                 self.renew_session(now_ms, &request.group_id, &request.member_id);

@@ -9,14 +9,14 @@ use ottla_protocol::{ErrorCode, MAX_STRING_LENGTH, Str};
 use super::group::{ClassicGroup, State};
 use super::member::{Member, MemberIdentity, MemberTerms};
 use crate::answer::{Answer, JoinAnswer};
+use crate::consumer::group::ConsumerGroup;
 use crate::coordinator::GroupCoordinator;
 use crate::error::GroupError;
+use crate::in_flight::AnyGroup;
 use crate::records::Record;
 use crate::request::{FreshId, JoinGroup, NO_REASON, Protocol, Token};
 use crate::timers::TimerTask;
 
-/// From this version on a dynamic member is told its id before it is let in.
-const FIRST_VERSION_WITH_KNOWN_MEMBER_ID: i16 = 4;
 /// From this version on a returning static leader may be told to skip the assignment.
 pub(super) const FIRST_VERSION_WITH_SKIPPED_ASSIGNMENT: i16 = 9;
 /// What a member id has beyond the client id or group instance id: a hyphen and a UUID.
@@ -36,21 +36,25 @@ impl GroupCoordinator {
             request.rebalance_timeout_ms = request.session_timeout_ms;
         }
         let request = detached(request);
-        let is_unknown = request.member_id.is_empty();
-        let outcome = self.check_join(&request).and_then(|()| {
-            if self.groups.contains_key(&request.group_id) || !is_unknown {
-                return Ok(false);
-            }
-            self.create_group(now_ms, &request.group_id).map(|()| true)
-        });
-        match outcome {
+        if let Err(error) = self.check_join(&request) {
+            return self.refuse_join(token, request.member_id, error);
+        }
+        if self
+            .consumer_groups
+            .get(&request.group_id)
+            .is_some_and(|group| !group.is_empty())
+        {
+            return self.join_consumer_group(now_ms, token, request, fresh_id);
+        }
+        if self.groups.contains_key(&request.group_id) || !request.member_id.is_empty() {
+            return self.join_group(now_ms, token, request, fresh_id);
+        }
+        let group_id = request.group_id.clone();
+        match self.create_group(now_ms, &group_id) {
             Err(error) => self.refuse_join(token, request.member_id, error),
-            Ok(created) => {
-                let group_id = request.group_id.clone();
+            Ok(before) => {
                 self.join_group(now_ms, token, request, fresh_id);
-                if created {
-                    self.store_created_group(&group_id);
-                }
+                self.store_created_group(group_id, before);
             }
         }
     }
@@ -77,24 +81,33 @@ impl GroupCoordinator {
         Ok(())
     }
 
-    fn create_group(&mut self, now_ms: i64, group_id: &Str) -> Result<(), GroupError> {
-        if self.groups.len() >= self.config.max_groups {
-            return Err(GroupError::TooManyGroups);
+    /// A group that holds nobody yet, in the place of a consumer group without members, if there is one.
+    fn create_group(
+        &mut self,
+        now_ms: i64,
+        group_id: &Str,
+    ) -> Result<Option<ConsumerGroup>, GroupError> {
+        let before = self.remove_consumer_group(group_id);
+        if before.is_none() {
+            self.check_room_for_group()?;
         }
-        self.groups.insert(
-            group_id.clone(),
-            ClassicGroup::new(group_id.clone(), Some(now_ms)),
-        );
-        Ok(())
+        let group = ClassicGroup::new(group_id.clone(), Some(now_ms));
+        self.groups.insert(group_id.clone(), group);
+        Ok(before)
     }
 
     /// The record of a group that was just born: it is empty as far as the log is concerned.
-    fn store_created_group(&mut self, group_id: &Str) {
-        let Some(group) = self.groups.get(group_id) else {
+    fn store_created_group(&mut self, group_id: Str, before: Option<ConsumerGroup>) {
+        let Some(group) = self.groups.get(&group_id) else {
             return;
         };
-        let record = Record::born_group(group);
-        self.append_created_group(group_id.clone(), &record);
+        let mut records = before
+            .as_ref()
+            .map(ConsumerGroup::tombstones)
+            .unwrap_or_default();
+        records.push(Record::born_group(group));
+        let before = before.map(|before| AnyGroup::Consumer(Box::new(before)));
+        self.append_replaced_group(group_id, before, &records);
     }
 
     fn join_group(&mut self, now_ms: i64, token: Token, request: JoinGroup, fresh_id: FreshId) {
@@ -170,7 +183,7 @@ impl GroupCoordinator {
             };
         }
         let new_id = member_id(&request.client_id, fresh_id);
-        if request.api_version < FIRST_VERSION_WITH_KNOWN_MEMBER_ID {
+        if !request.needs_member_id() {
             return self.add_member(now_ms, token, request, new_id);
         }
         if group.pending_members().len() >= self.config.max_pending_members {

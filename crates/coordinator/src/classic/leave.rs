@@ -20,6 +20,9 @@ impl GroupCoordinator {
             };
             return self.respond_when_stored(token, Answer::Leave(answer));
         }
+        if self.consumer_groups.contains_key(&request.group_id) {
+            return self.leave_consumer_group_as_classic(now_ms, token, request);
+        }
         let group_id = request.group_id;
         for member in &request.members {
             let reason = member.reason.as_deref().unwrap_or(NO_REASON);

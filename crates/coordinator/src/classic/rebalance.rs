@@ -270,6 +270,28 @@ impl GroupCoordinator {
         }
     }
 
+    /// All sessions begin anew, and so does the phase that the group is in: after loading, and when a
+    /// failed append brings a group back.
+    pub(crate) fn start_classic_timers(&mut self, now_ms: i64, group_id: &Str) {
+        let Some(group) = self.groups.get(group_id) else {
+            return;
+        };
+        let at_ms = now_ms + i64::from(group.rebalance_timeout_ms());
+        if group.state() == State::PreparingRebalance {
+            self.timers
+                .schedule(group.join_timer(), at_ms, TimerTask::CompleteJoin);
+        }
+        if !group.pending_sync.is_empty() {
+            let task = TimerTask::ExpireSync {
+                generation_id: group.generation_id,
+            };
+            self.timers.schedule(group.sync_timer(), at_ms, task);
+        }
+        for member_id in group.member_ids() {
+            self.renew_session(now_ms, group_id, &member_id);
+        }
+    }
+
     /// A fresh session for a member that showed itself.
     pub(crate) fn renew_session(&mut self, now_ms: i64, group_id: &Str, member_id: &Str) {
         let Some(group) = self.groups.get(group_id) else {

@@ -20,7 +20,14 @@ use crate::request::{SyncGroup, Token};
 const FIRST_VERSION_WITH_PROTOCOL: i16 = 5;
 
 impl GroupCoordinator {
-    pub fn handle_sync(&mut self, token: Token, request: SyncGroup) {
+    pub fn handle_sync(&mut self, now_ms: i64, token: Token, request: SyncGroup) {
+        if names_no_protocol(&request) {
+            let answer = SyncAnswer::error(GroupError::InconsistentGroupProtocol.code());
+            return self.outbox.respond(token, Answer::Sync(answer));
+        }
+        if self.consumer_groups.contains_key(&request.group_id) {
+            return self.sync_consumer_group(now_ms, token, &request);
+        }
         if let Err(error) = self.check_sync(&request) {
             return self
                 .outbox
@@ -51,10 +58,6 @@ impl GroupCoordinator {
     }
 
     fn check_sync(&self, request: &SyncGroup) -> Result<(), GroupError> {
-        let names_protocol = request.protocol_type.is_some() && request.protocol_name.is_some();
-        if request.api_version >= FIRST_VERSION_WITH_PROTOCOL && !names_protocol {
-            return Err(GroupError::InconsistentGroupProtocol);
-        }
         if request.group_id.is_empty() {
             return Err(GroupError::InvalidGroupId);
         }
@@ -137,6 +140,12 @@ impl GroupCoordinator {
             && group.generation_id == stored.generation_id;
         waits.then_some(group)
     }
+}
+
+/// Newer versions must say which protocol the member believes in.
+fn names_no_protocol(request: &SyncGroup) -> bool {
+    let names_protocol = request.protocol_type.is_some() && request.protocol_name.is_some();
+    request.api_version >= FIRST_VERSION_WITH_PROTOCOL && !names_protocol
 }
 
 /// One assignment for each member, and for nobody else: empty where the leader said nothing.

@@ -8,6 +8,7 @@ use ottla_protocol::{ErrorCode, Str};
 use super::{CommittedOffset, OffsetKey};
 use crate::answer::{Answer, CommitTopicAnswer};
 use crate::classic::group::{ClassicGroup, State};
+use crate::consumer::commit::Committer;
 use crate::coordinator::GroupCoordinator;
 use crate::error::GroupError;
 use crate::records::Record;
@@ -16,25 +17,17 @@ use crate::request::{CommitPartition, CommitTopic, OffsetCommit, Token, TxnOffse
 /// From this version on a client understands that its group does not exist.
 const FIRST_VERSION_WITH_GROUP_ID_NOT_FOUND: i16 = 9;
 
-/// On whose behalf offsets are committed.
-struct Committer<'a> {
-    group_id: &'a Str,
-    generation_id: i32,
-    member_id: &'a Str,
-    group_instance_id: Option<&'a Str>,
-    is_transactional: bool,
-}
-
 impl GroupCoordinator {
     pub fn handle_offset_commit(&mut self, now_ms: i64, token: Token, request: OffsetCommit) {
         let committer = Committer {
-            group_id: &request.group_id,
-            generation_id: request.generation_id,
+            api_version: request.api_version,
             member_id: &request.member_id,
             group_instance_id: request.group_instance_id.as_ref(),
+            epoch: request.generation_id,
             is_transactional: false,
+            topics: &request.topics,
         };
-        if let Err(error) = self.check_commit(&committer) {
+        if let Err(error) = self.check_commit(&request.group_id, &committer) {
             let is_old = request.api_version < FIRST_VERSION_WITH_GROUP_ID_NOT_FOUND;
             let code = match error {
                 GroupError::GroupIdNotFound if is_old => ErrorCode::IllegalGeneration,
@@ -71,19 +64,22 @@ impl GroupCoordinator {
         request: TxnOffsetCommit,
     ) {
         let committer = Committer {
-            group_id: &request.group_id,
-            generation_id: request.generation_id,
+            api_version: request.api_version,
             member_id: &request.member_id,
             group_instance_id: request.group_instance_id.as_ref(),
+            epoch: request.generation_id,
             is_transactional: true,
+            topics: &request.topics,
         };
         let checked = match request.group_id.is_empty() {
             true => Err(GroupError::InvalidGroupId),
-            false => self.check_commit(&committer),
+            false => self.check_commit(&request.group_id, &committer),
         };
         if let Err(error) = checked {
             let code = match error {
-                GroupError::GroupIdNotFound => ErrorCode::IllegalGeneration,
+                GroupError::GroupIdNotFound | GroupError::StaleMemberEpoch => {
+                    ErrorCode::IllegalGeneration
+                }
                 error => error.code(),
             };
             return self.respond_when_stored(
@@ -97,26 +93,26 @@ impl GroupCoordinator {
         self.respond_when_stored(token, Answer::TxnOffsetCommit(topics));
     }
 
-    fn check_commit(&self, committer: &Committer<'_>) -> Result<(), GroupError> {
-        let Some(group) = self.groups.get(committer.group_id) else {
-            return match committer.generation_id {
+    fn check_commit(&self, group_id: &str, committer: &Committer<'_>) -> Result<(), GroupError> {
+        if let Some(group) = self.consumer_groups.get(group_id) {
+            return group.check_commit(committer);
+        }
+        let Some(group) = self.groups.get(group_id) else {
+            return match committer.epoch {
                 // Nobody manages the membership of this client: its first record makes a simple group.
-                ..0 if self.groups.len() >= self.config.max_groups => {
-                    Err(GroupError::TooManyGroups)
-                }
-                ..0 => Ok(()),
+                ..0 => self.check_room_for_group(),
                 _ => Err(GroupError::GroupIdNotFound),
             };
         };
-        if committer.generation_id < 0 && group.is_empty() {
+        if committer.epoch < 0 && group.is_empty() {
             return Ok(());
         }
-        let claims_membership = committer.generation_id >= 0
+        let claims_membership = committer.epoch >= 0
             || !committer.member_id.is_empty()
             || committer.group_instance_id.is_some();
         if claims_membership {
             group.validate_member(committer.member_id, committer.group_instance_id)?;
-            if committer.generation_id != group.generation_id {
+            if committer.epoch != group.generation_id {
                 return Err(GroupError::IllegalGeneration);
             }
         } else if !committer.is_transactional && !group.is_empty() {

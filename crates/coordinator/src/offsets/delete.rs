@@ -7,7 +7,6 @@ use ottla_protocol::{ErrorCode, Str, Uuid};
 
 use super::OffsetKey;
 use crate::answer::{Answer, OffsetDeleteAnswer};
-use crate::classic::group::ClassicGroup;
 use crate::coordinator::GroupCoordinator;
 use crate::error::GroupError;
 use crate::records::Record;
@@ -15,20 +14,17 @@ use crate::request::{DeletedTopic, OffsetDelete, Token};
 
 impl GroupCoordinator {
     pub fn handle_offset_delete(&mut self, token: Token, request: OffsetDelete) {
-        let group = match self.deletable_group(&request.group_id) {
-            Ok(group) => group,
-            Err(error) => {
-                let answer = OffsetDeleteAnswer {
-                    error: error.code(),
-                    topics: Vec::new(),
-                };
-                return self.respond_when_stored(token, Answer::OffsetDelete(answer));
-            }
-        };
+        if let Err(error) = self.check_offset_delete(&request.group_id) {
+            let answer = OffsetDeleteAnswer {
+                error: error.code(),
+                topics: Vec::new(),
+            };
+            return self.respond_when_stored(token, Answer::OffsetDelete(answer));
+        }
         let mut records = Vec::new();
         let mut topics = Vec::with_capacity(request.topics.len());
         for (topic, partitions) in request.topics {
-            let is_subscribed = group.is_subscribed_to(&topic);
+            let is_subscribed = self.is_group_subscribed_to(&request.group_id, &topic);
             let code = if is_subscribed {
                 ErrorCode::GroupSubscribedToTopic
             } else {
@@ -85,9 +81,12 @@ impl GroupCoordinator {
         self.append_in_chunks(records);
     }
 
-    fn deletable_group(&self, group_id: &Str) -> Result<&ClassicGroup, GroupError> {
+    fn check_offset_delete(&self, group_id: &str) -> Result<(), GroupError> {
         if group_id.is_empty() {
             return Err(GroupError::InvalidGroupId);
+        }
+        if self.consumer_groups.contains_key(group_id) {
+            return Ok(());
         }
         let group = self
             .groups
@@ -97,7 +96,17 @@ impl GroupCoordinator {
         if !group.is_empty() && !group.uses_consumer_protocol() {
             return Err(GroupError::NonEmptyGroup);
         }
-        Ok(group)
+        Ok(())
+    }
+
+    fn is_group_subscribed_to(&self, group_id: &str, topic: &str) -> bool {
+        self.consumer_groups
+            .get(group_id)
+            .is_some_and(|group| group.is_subscribed_to(topic))
+            || self
+                .groups
+                .get(group_id)
+                .is_some_and(|group| group.is_subscribed_to(topic))
     }
 
     fn has_offset(&self, key: &OffsetKey) -> bool {

@@ -3,6 +3,8 @@
 //! Invariant: an offset that a member subscribes to, or that a transaction is open over, stays. Called
 //! by the expiration timer.
 
+use ottla_protocol::Str;
+
 use super::{CommittedOffset, OffsetKey};
 use crate::classic::group::{ClassicGroup, State};
 use crate::config::MAX_RECORDS_PER_CLEANUP_APPEND;
@@ -54,12 +56,24 @@ impl GroupCoordinator {
     pub(crate) fn expire_groups_and_offsets(&mut self, now_ms: i64) {
         let mut records = Vec::new();
         for group in self.groups.values() {
-            let is_bare = self.expire_offsets(now_ms, group, &mut records);
+            let (group_id, start) = (&group.group_id, RetentionStart::of(group));
+            let is_subscribed = |topic: &str| group.is_subscribed_to(topic);
+            let is_bare =
+                self.expire_offsets(now_ms, group_id, start, &is_subscribed, &mut records);
             if is_bare && group.is_empty() {
                 records.push(Record::Group {
-                    group_id: group.group_id.clone(),
+                    group_id: group_id.clone(),
                     value: None,
                 });
+            }
+        }
+        for group in self.consumer_groups.values() {
+            let (group_id, start) = (&group.group_id, Some(RetentionStart::Commit));
+            let is_subscribed = |topic: &str| group.is_subscribed_to(topic);
+            let is_bare =
+                self.expire_offsets(now_ms, group_id, start, &is_subscribed, &mut records);
+            if is_bare && group.is_empty() {
+                records.extend(group.tombstones());
             }
         }
         self.append_in_chunks(records);
@@ -76,28 +90,33 @@ impl GroupCoordinator {
     }
 
     /// Returns whether the group has no offset left once `records` are stored.
-    fn expire_offsets(&self, now_ms: i64, group: &ClassicGroup, records: &mut Vec<Record>) -> bool {
-        let has_transactions = self.offsets.group_has_open_transactions(&group.group_id);
-        let Some(topics) = self.offsets.committed.group(&group.group_id) else {
+    fn expire_offsets(
+        &self,
+        now_ms: i64,
+        group_id: &Str,
+        start: Option<RetentionStart>,
+        is_subscribed: &dyn Fn(&str) -> bool,
+        records: &mut Vec<Record>,
+    ) -> bool {
+        let has_transactions = self.offsets.group_has_open_transactions(group_id);
+        let Some(topics) = self.offsets.committed.group(group_id) else {
             return !has_transactions;
         };
-        let Some(start) = RetentionStart::of(group) else {
-            return false;
-        };
+        let Some(start) = start else { return false };
         let retention_ms = self.config.offsets_retention_ms;
         let mut is_bare = true;
         for (topic, partitions) in topics {
-            let is_subscribed = group.is_subscribed_to(topic);
+            let is_used = is_subscribed(topic);
             for (&partition, offset) in partitions {
-                let goes = !is_subscribed
+                let goes = !is_used
                     && start.is_expired(offset, now_ms, retention_ms)
                     && !self
                         .offsets
-                        .has_open_transaction(&group.group_id, topic, partition);
+                        .has_open_transaction(group_id, topic, partition);
                 is_bare &= goes;
                 if goes {
                     let key = OffsetKey {
-                        group_id: group.group_id.clone(),
+                        group_id: group_id.clone(),
                         topic: topic.clone(),
                         partition,
                     };

@@ -11,6 +11,7 @@ use ottla_protocol::{ErrorCode, Str, Uuid};
 use super::{CommittedOffset, OffsetStore, uncommitted_changes};
 use crate::answer::{Answer, FetchPartitionAnswer, FetchTopicAnswer, NO_OFFSET, OffsetFetchAnswer};
 use crate::coordinator::GroupCoordinator;
+use crate::error::GroupError;
 use crate::request::{FetchTopic, OffsetFetch, Token};
 
 /// Leader epoch of a partition without one.
@@ -18,6 +19,14 @@ const NO_LEADER_EPOCH: i32 = -1;
 
 impl GroupCoordinator {
     pub fn handle_offset_fetch(&mut self, token: Token, request: OffsetFetch) {
+        if let Err(error) = self.check_fetch(&request) {
+            let answer = OffsetFetchAnswer {
+                error: error.code(),
+                group_id: request.group_id,
+                topics: Vec::new(),
+            };
+            return self.outbox.respond(token, Answer::OffsetFetch(answer));
+        }
         let view = View::of(self, &request.group_id, request.require_stable);
         let topics = match request.topics {
             Some(topics) => topics
@@ -36,6 +45,17 @@ impl GroupCoordinator {
         } else {
             self.outbox.respond(token, Answer::OffsetFetch(answer));
         }
+    }
+
+    /// Members of a consumer group name their epoch, lest they fetch for an assignment that they lost.
+    fn check_fetch(&self, request: &OffsetFetch) -> Result<(), GroupError> {
+        let group = match request.require_stable {
+            true => self.consumer_groups.get(&request.group_id),
+            false => self.committed_consumer_group(&request.group_id),
+        };
+        group.map_or(Ok(()), |group| {
+            group.check_fetch(request.member_id.as_ref(), request.member_epoch)
+        })
     }
 }
 

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use ottla_protocol::{Str, Uuid};
 
-use super::long;
+use super::{catalog, long};
 use crate::*;
 
 /// Words of a command: positional ones, and `key=value`.
 pub(crate) struct Args {
-    positional: Vec<String>,
+    pub positional: Vec<String>,
     named: BTreeMap<String, String>,
 }
 
@@ -60,7 +60,17 @@ impl Args {
         Uuid::from_u128(self.number("id", 0))
     }
 
-    /// `join GROUP MEMBER [client=] [instance=] [session=] [rebalance=] [type=] [protocols=a,b+metadata]`
+    /// `id=name` is a topic's own id.
+    fn topic_id_of(&self, name: &str) -> Uuid {
+        if self.value("id") == Some("name") {
+            catalog::topic_id(name)
+        } else {
+            self.topic_id()
+        }
+    }
+
+    /// `join GROUP MEMBER [client=] [instance=] [session=] [rebalance=] [type=] [protocols=a,b+metadata]`,
+    /// with `[sub=topics] [owned=a/0.1+b/2]` for a consumer
     pub fn join(&self) -> JoinGroup {
         let protocols = self
             .value("protocols")
@@ -69,9 +79,13 @@ impl Args {
             .filter(|name| !name.is_empty());
         let protocols = protocols.map(|protocol| {
             let (name, metadata) = protocol.split_once('+').unwrap_or((protocol, "x"));
+            let metadata = match self.value("sub") {
+                Some(topics) => catalog::subscription(topics, self.value("owned").unwrap_or("")),
+                None => Bytes::copy_from_slice(metadata.as_bytes()),
+            };
             Protocol {
                 name: name.into(),
-                metadata: Bytes::copy_from_slice(metadata.as_bytes()),
+                metadata,
             }
         });
         JoinGroup {
@@ -83,7 +97,14 @@ impl Args {
             group_instance_id: self.instance(),
             session_timeout_ms: self.number("session", 10_000),
             rebalance_timeout_ms: self.number("rebalance", 60_000),
-            protocol_type: self.value("type").unwrap_or("test").into(),
+            protocol_type: self
+                .value("type")
+                .unwrap_or(if self.value("sub").is_some() {
+                    "consumer"
+                } else {
+                    "test"
+                })
+                .into(),
             protocols: protocols.collect(),
             reason: None,
         }
@@ -97,7 +118,11 @@ impl Args {
             .flat_map(|list| list.split(','));
         let assignments = assignments.map(|assigned| {
             let (member, bytes) = assigned.split_once(':').expect("member:bytes");
-            (long(member), Bytes::copy_from_slice(bytes.as_bytes()))
+            let bytes = match bytes.contains('/') {
+                true => catalog::assignment(bytes),
+                false => Bytes::copy_from_slice(bytes.as_bytes()),
+            };
+            (long(member), bytes)
         });
         SyncGroup {
             api_version: self.version(4),
@@ -108,6 +133,47 @@ impl Args {
             protocol_type: self.value("type").map(Str::from),
             protocol_name: self.value("protocol").map(Str::from),
             assignments: assignments.collect(),
+        }
+    }
+
+    /// `consumer GROUP MEMBER EPOCH [topics=a,b] [regex=] [owned=a/0.1+b/2] [instance=] [assignor=] [v=]`;
+    /// what a join must have is there by default.
+    pub fn consumer(&self) -> ConsumerHeartbeat {
+        let epoch = self.at(2).parse().expect("an epoch");
+        let is_joining = epoch == 0;
+        let owned = self.value("owned").or(is_joining.then_some(""));
+        let topics = self
+            .value("topics")
+            .or((is_joining && self.value("regex").is_none()).then_some("a"));
+        ConsumerHeartbeat {
+            api_version: self.version(1),
+            client_id: "c".into(),
+            client_host: "/127.0.0.1".into(),
+            group_id: self.group_id(),
+            member_id: long(self.at(1)),
+            member_epoch: epoch,
+            instance_id: self.instance(),
+            rack_id: None,
+            rebalance_timeout_ms: self.number("rebalance", if is_joining { 60_000 } else { -1 }),
+            topics: topics.map(|topics| {
+                topics
+                    .split(',')
+                    .filter(|t| !t.is_empty())
+                    .map(Str::from)
+                    .collect()
+            }),
+            regex: self
+                .value("regex")
+                .map(|regex| regex.trim_matches('"').into()),
+            assignor: self.value("assignor").map(Str::from),
+            owned: owned.map(|owned| {
+                let topics = catalog::partitions(owned).into_iter();
+                topics
+                    .map(|(topic, partitions)| {
+                        (catalog::topic_id(&topic), partitions.into_iter().collect())
+                    })
+                    .collect()
+            }),
         }
     }
 
@@ -183,7 +249,7 @@ impl Args {
             };
             CommitTopic {
                 name: name.into(),
-                topic_id: self.topic_id(),
+                topic_id: self.topic_id_of(name),
                 partitions: vec![commit],
             }
         });
@@ -216,8 +282,8 @@ impl Args {
         });
         OffsetFetch {
             group_id: self.group_id(),
-            member_id: None,
-            member_epoch: -1,
+            member_id: self.value("member").map(long),
+            member_epoch: self.number("epoch", -1),
             topics,
             require_stable: self.value("stable").is_some(),
         }

@@ -355,6 +355,7 @@ impl Model {
     fn effect(&mut self, effect: Effect) {
         match effect {
             Effect::Append { id, batch } => self.in_flight.push_back((id, batch)),
+            Effect::ResolveRegexes(task) => panic!("nobody subscribes by {task:?}"),
             Effect::Respond { token, answer } => {
                 let index = self
                     .open
@@ -464,7 +465,7 @@ impl Model {
                 assignments.collect()
             },
         };
-        self.script.machine.handle_sync(token, request);
+        self.script.machine.handle_sync(self.now_ms, token, request);
         self.drain();
     }
 

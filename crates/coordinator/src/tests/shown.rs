@@ -2,9 +2,13 @@
 
 use std::fmt::Write;
 
+use bytes::Bytes;
 use ottla_protocol::ErrorCode;
 
+use super::catalog::{shown_assignment, shown_partitions};
 use super::{short, text};
+use crate::consumer::group::Change;
+use crate::consumer::member::Owned;
 use crate::records::Record;
 use crate::*;
 
@@ -49,6 +53,7 @@ fn shown_records(records: &[KeyValue]) -> String {
 
 fn shown_record(record: &Record) -> String {
     match record {
+        Record::Consumer { group_id, change } => format!("{group_id}: {}", shown_change(change)),
         Record::Offset { key, value: None } => {
             format!("{}/{}:{} gone", key.group_id, key.topic, key.partition)
         }
@@ -77,7 +82,7 @@ fn shown_record(record: &Record) -> String {
             let protocol = value.protocol_name.as_deref().unwrap_or("-");
             let members = value.members.iter();
             let members: Vec<String> = members
-                .map(|m| format!("{}={}", short(&m.member_id), text(&m.assignment)))
+                .map(|m| format!("{}={}", short(&m.member_id), shown_bytes(&m.assignment)))
                 .collect();
             let (generation, kind) = (value.generation_id, &value.protocol_type);
             format!(
@@ -88,8 +93,112 @@ fn shown_record(record: &Record) -> String {
     }
 }
 
+fn shown_bytes(assignment: &Bytes) -> String {
+    shown_assignment(assignment).unwrap_or_else(|| text(assignment))
+}
+
+fn shown_change(change: &Change) -> String {
+    let owned = |owned: &Owned| {
+        shown_partitions(
+            owned
+                .iter()
+                .map(|(topic, partitions)| (*topic, partitions.keys().copied().collect())),
+        )
+    };
+    match change {
+        Change::Member {
+            member_id,
+            value: Some(value),
+        } => {
+            let topics: Vec<&str> = value.topics.iter().map(|topic| &**topic).collect();
+            let regex = if value.regex.is_empty() {
+                String::new()
+            } else {
+                format!(" /{}/", value.regex)
+            };
+            format!(
+                "member {} wants [{}]{regex}",
+                short(member_id),
+                topics.join(",")
+            )
+        }
+        Change::Member {
+            member_id,
+            value: None,
+        } => format!("member {} gone", short(member_id)),
+        Change::Epoch(Some(epoch)) => format!("epoch {}", epoch.epoch),
+        Change::Epoch(None) => "epoch gone".to_owned(),
+        Change::TopicMetadata { is_present } => format!("topic metadata {is_present}"),
+        Change::TargetMember {
+            member_id,
+            value: Some(target),
+        } => {
+            let target = target
+                .iter()
+                .map(|(topic, partitions)| (*topic, partitions.iter().copied().collect()));
+            format!("target {} [{}]", short(member_id), shown_partitions(target))
+        }
+        Change::TargetMember {
+            member_id,
+            value: None,
+        } => format!("target {} gone", short(member_id)),
+        Change::TargetEpoch(Some(epoch)) => format!("targets {}", epoch.epoch),
+        Change::TargetEpoch(None) => "targets gone".to_owned(),
+        Change::Progress {
+            member_id,
+            value: Some(progress),
+        } => {
+            let (epoch, state) = (progress.epoch, progress.state);
+            let (has, revokes) = (
+                owned(&progress.assigned),
+                owned(&progress.pending_revocation),
+            );
+            let revokes = if revokes.is_empty() {
+                String::new()
+            } else {
+                format!(" revokes [{revokes}]")
+            };
+            format!(
+                "{} at {epoch} {state:?} has [{has}]{revokes}",
+                short(member_id)
+            )
+        }
+        Change::Progress {
+            member_id,
+            value: None,
+        } => format!("{} has nothing", short(member_id)),
+        Change::Regex {
+            regex,
+            value: Some(resolved),
+        } => {
+            let topics: Vec<&str> = resolved.topics.iter().map(|topic| &**topic).collect();
+            format!("/{regex}/ is [{}]", topics.join(","))
+        }
+        Change::Regex { regex, value: None } => format!("/{regex}/ gone"),
+    }
+}
+
 pub fn shown(answer: &Answer) -> String {
     match answer {
+        Answer::ConsumerHeartbeat(heartbeat) if heartbeat.error != ErrorCode::None => {
+            let message = heartbeat.error_message.as_deref().unwrap_or_default();
+            format!("consumer {:?}: {message}", heartbeat.error)
+        }
+        Answer::ConsumerHeartbeat(heartbeat) => {
+            let member = heartbeat
+                .member_id
+                .as_deref()
+                .map(short)
+                .unwrap_or_default();
+            let assignment = heartbeat.assignment.clone();
+            let assignment =
+                assignment.map(|topics| format!(" [{}]", shown_partitions(topics.into_iter())));
+            format!(
+                "consumer {member} epoch {}{}",
+                heartbeat.member_epoch,
+                assignment.unwrap_or_default()
+            )
+        }
         Answer::Join(join) if join.error != ErrorCode::None => {
             format!("join {:?} member={}", join.error, short(&join.member_id))
         }
@@ -111,7 +220,11 @@ pub fn shown(answer: &Answer) -> String {
                 members.join(" ")
             )
         }
-        Answer::Sync(sync) => format!("sync {} {}", code(sync.error), text(&sync.assignment)),
+        Answer::Sync(sync) => format!(
+            "sync {} {}",
+            code(sync.error),
+            shown_bytes(&sync.assignment)
+        ),
         Answer::Heartbeat(error) => format!("heartbeat {}", code(*error)),
         Answer::Leave(leave) => {
             let members = leave.members.iter().map(|left| {

@@ -1,0 +1,198 @@
+//! A machine that loses its power: what was synced is there, what was only written may be, in parts.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use ottla_records::Producer;
+use proptest::prelude::*;
+
+use super::{Fixture, batch_of, records};
+use crate::disk::{Faults, WriteFault};
+use crate::{Disk, LeaderAppend, LogConfig, OpenOptions};
+
+/// A unit that a disk writes as a whole.
+const SECTOR: usize = 64;
+
+/// Remembers what is durable.
+#[derive(Debug, Default)]
+struct Platter(Mutex<Durable>);
+
+#[derive(Debug, Default)]
+struct Durable {
+    contents: HashMap<PathBuf, Vec<u8>>,
+    /// Files whose names are durable.
+    names: HashSet<PathBuf>,
+}
+
+impl Faults for Platter {
+    fn before_write(&self, _: &Path, _: u64, _: usize) -> WriteFault {
+        WriteFault::None
+    }
+
+    fn before_sync(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn synced(&self, path: &Path) {
+        let mut durable = self.0.lock().unwrap();
+        if path.is_dir() {
+            for entry in std::fs::read_dir(path).unwrap() {
+                durable.names.insert(entry.unwrap().path());
+            }
+        } else {
+            let content = std::fs::read(path).unwrap();
+            durable.contents.insert(path.to_path_buf(), content);
+        }
+    }
+
+    fn renamed(&self, from: &Path, to: &Path) {
+        // Which of two names survives is the file system's journal to tell; either is fine, and the later one is taken.
+        let mut durable = self.0.lock().unwrap();
+        if let Some(content) = durable.contents.remove(from) {
+            durable.contents.insert(to.to_path_buf(), content);
+        }
+        if durable.names.remove(from) {
+            durable.names.insert(to.to_path_buf());
+        }
+    }
+
+    fn removed(&self, path: &Path) {
+        let mut durable = self.0.lock().unwrap();
+        durable.contents.remove(path);
+        durable.names.remove(path);
+    }
+}
+
+impl Platter {
+    /// Leaves in `dir` what a power cut would.
+    fn cut_power(&self, dir: &Path, random: &mut fastrand::Rng) {
+        let durable = self.0.lock().unwrap();
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if !durable.names.contains(&path) && random.bool() {
+                std::fs::remove_file(&path).unwrap();
+                continue;
+            }
+            let written = std::fs::read(&path).unwrap();
+            let synced = durable.contents.get(&path).cloned().unwrap_or_default();
+            let len = if written.len() <= synced.len() {
+                written.len()
+            } else {
+                random.usize(synced.len()..=written.len())
+            };
+            let mut content = synced.clone();
+            content.resize(len, 0);
+            for sector in (0..len).step_by(SECTOR) {
+                // A sector arrived, or it did not.
+                if random.bool() {
+                    let end = (sector + SECTOR).min(len);
+                    content[sector..end].copy_from_slice(&written[sector..end]);
+                }
+            }
+            std::fs::write(&path, content).unwrap();
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append(u8),
+    Flush,
+    Roll,
+    Retention,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        10 => (1u8..5).prop_map(Step::Append),
+        2 => Just(Step::Flush),
+        1 => Just(Step::Roll),
+        1 => Just(Step::Retention),
+    ]
+}
+
+const PRODUCER: i64 = 5;
+
+fn how() -> LeaderAppend {
+    LeaderAppend::client(0)
+}
+
+fn send(
+    log: &crate::Log,
+    sequence: i32,
+    count: u8,
+) -> Result<crate::AppendInfo, crate::AppendError> {
+    let producer = Producer {
+        id: PRODUCER,
+        epoch: 0,
+        base_sequence: sequence,
+    };
+    let timestamps: Vec<i64> = (0..i64::from(count))
+        .map(|n| i64::from(sequence) + n)
+        .collect();
+    log.append_as_leader(&[batch_of(&timestamps, producer, false)], &how(), 0)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    /// What was flushed is there, what is there was appended, and the producer goes on where the log ends.
+    #[test]
+    fn nothing_flushed_is_lost_and_nothing_is_made_up(
+        steps in prop::collection::vec(step(), 1..60),
+        seed in any::<u64>(),
+        lag in 0i64..40,
+    ) {
+        let platter = Arc::new(Platter::default());
+        let config = LogConfig {
+            segment_bytes: 800,
+            index_interval_bytes: 150,
+            retention_bytes: 4000,
+            ..LogConfig::default()
+        };
+        let fixture = Fixture::with_disk(config, Disk::with_faults(platter.clone()));
+        let log = fixture.fresh();
+        let mut sequence = 0;
+        for step in &steps {
+            match step {
+                Step::Append(count) => {
+                    send(&log, sequence, *count).unwrap();
+                    sequence += i32::from(*count);
+                }
+                Step::Flush => log.flush().unwrap(),
+                Step::Roll => log.roll(0).unwrap(),
+                Step::Retention => {
+                    log.set_high_watermark(log.recovery_point());
+                    log.run_retention(0).unwrap();
+                }
+            }
+        }
+        let (start, end, durable) =
+            (log.log_start_offset(), log.log_end_offset(), log.recovery_point());
+        log.abandon();
+        let mut random = fastrand::Rng::with_seed(seed);
+        platter.cut_power(&fixture.path(""), &mut random);
+        let (log, report) = fixture.open(OpenOptions {
+            log_start_offset: start,
+            recovery_point: (durable - lag).max(0),
+            is_clean: false,
+            ..OpenOptions::fresh(None, 0)
+        });
+        prop_assert!(log.log_end_offset() >= durable, "{:?}", report.notes);
+        prop_assert!(log.log_end_offset() <= end);
+        let found = records(&log, log.log_start_offset(), 300);
+        let expected: Vec<_> = (log.log_start_offset()..log.log_end_offset())
+            .map(|offset| (offset, offset))
+            .collect();
+        prop_assert_eq!(found, expected);
+        // The producer is known by what is left of its batches.
+        let next = log.log_end_offset() as i32;
+        if next as i64 > log.log_start_offset() {
+            prop_assert!(send(&log, next + 1, 1).is_err());
+        }
+        let info = send(&log, next, 2).unwrap();
+        prop_assert_eq!(info.first_offset, i64::from(next));
+    }
+}
