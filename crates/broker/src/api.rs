@@ -19,6 +19,9 @@ use crate::connection::Connection;
 
 mod api_versions;
 mod authorized_operations;
+mod config_resources;
+mod control;
+mod failure;
 mod fetch;
 mod produce;
 
@@ -57,6 +60,9 @@ macro_rules! served {
 }
 
 served! {
+    AlterClientQuotas => alter_client_quotas,
+    AlterConfigs => alter_configs,
+    AlterPartitionReassignments => alter_partition_reassignments,
     ConsumerGroupDescribe => consumer_group_describe,
     ConsumerGroupHeartbeat => consumer_group_heartbeat,
     CreatePartitions => create_partitions,
@@ -64,22 +70,32 @@ served! {
     DeleteGroups => delete_groups,
     DeleteRecords => delete_records,
     DeleteTopics => delete_topics,
+    DescribeClientQuotas => describe_client_quotas,
     DescribeCluster => describe_cluster,
+    DescribeConfigs => describe_configs,
     DescribeGroups => describe_groups,
+    DescribeProducers => describe_producers,
+    DescribeQuorum => describe_quorum,
     DescribeTopicPartitions => describe_topic_partitions,
+    ElectLeaders => elect_leaders,
     FindCoordinator => find_coordinator,
     Heartbeat => heartbeat,
+    IncrementalAlterConfigs => incremental_alter_configs,
     InitProducerId => init_producer_id,
     JoinGroup => join_group,
     LeaveGroup => leave_group,
+    ListConfigResources => list_config_resources,
     ListGroups => list_groups,
     ListOffsets => list_offsets,
+    ListPartitionReassignments => list_partition_reassignments,
     Metadata => metadata,
     OffsetCommit => offset_commit,
     OffsetDelete => offset_delete,
     OffsetFetch => offset_fetch,
     OffsetForLeaderEpoch => offset_for_leader_epoch,
     SyncGroup => sync_group,
+    UnregisterBroker => unregister_broker,
+    UpdateFeatures => update_features,
 }
 
 /// Every API that this broker serves, for ApiVersions.

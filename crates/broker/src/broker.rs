@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::controller::ControllerHandle;
 use crate::fetch_session::SessionCache;
 use crate::groups::Groups;
+use crate::loggers::Loggers;
 use crate::logs::LogManager;
 use crate::producer_ids::ProducerIds;
 use crate::topics::{OFFSETS_TOPIC, Topics};
@@ -38,6 +39,7 @@ pub struct Broker {
     pub groups: Arc<Groups>,
     pub producer_ids: ProducerIds,
     pub fetch_sessions: Mutex<SessionCache>,
+    pub loggers: Loggers,
     /// None before the controller has started and after it has stopped.
     controller: ArcSwapOption<ControllerHandle>,
 }
@@ -64,6 +66,7 @@ impl Broker {
             groups: Arc::new(groups),
             producer_ids: ProducerIds::default(),
             fetch_sessions: Mutex::new(fetch_sessions),
+            loggers: Loggers::default(),
             controller: ArcSwapOption::empty(),
         }
     }

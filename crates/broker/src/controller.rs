@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::publisher::Publisher;
-use crate::quorum::MetadataQuorum;
+use crate::quorum::{MetadataQuorum, QuorumState};
 
 /// Commands that may wait; a caller beyond them waits for its turn to wait.
 const COMMANDS_QUEUED_MAX: usize = 1024;
@@ -116,6 +116,18 @@ impl ControllerHandle {
             .await
             .map_err(|_| stopped.clone())?;
         receiver.await.map_err(|_| stopped)?
+    }
+
+    /// How far the metadata log has come.
+    pub async fn quorum_state(&self) -> Result<QuorumState, ErrorCode> {
+        let (sender, receiver) = oneshot::channel();
+        // Without a receiver nobody wants to know any more.
+        let command: Command = Box::new(move |home| _ = sender.send(home.quorum.state()));
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| ErrorCode::NotController)?;
+        receiver.await.map_err(|_| ErrorCode::NotController)
     }
 }
 

@@ -12,6 +12,7 @@ mod controller;
 mod coordinators;
 mod fetch_session;
 mod groups;
+mod loggers;
 mod logs;
 mod partition;
 mod producer_ids;
@@ -21,4 +22,5 @@ mod server;
 mod topics;
 mod waiters;
 
+pub use loggers::{Apply, Loggers};
 pub use server::{RunningBroker, StartError, start};

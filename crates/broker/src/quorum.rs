@@ -17,6 +17,8 @@ pub trait MetadataQuorum: Send {
     /// The offset that the next record gets.
     fn next_offset(&self) -> i64;
 
+    fn state(&self) -> QuorumState;
+
     /// Appends records as one batch, to be committed; returns the offset of the first.
     fn append(&mut self, records: &[MetadataRecord], now_ms: i64) -> Result<i64, QuorumError>;
 
@@ -28,6 +30,15 @@ pub trait MetadataQuorum: Send {
 
     /// Leaves the log so that the next start has nothing to recover.
     fn close(&mut self) -> Result<(), QuorumError>;
+}
+
+/// How far the metadata log has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuorumState {
+    pub leader_epoch: i32,
+    /// Exclusive end of what is committed.
+    pub high_watermark: i64,
+    pub log_end_offset: i64,
 }
 
 #[derive(Debug, thiserror::Error)]

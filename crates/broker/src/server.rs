@@ -23,6 +23,7 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::controller::{self, CommandError, ControllerHandle};
+use crate::loggers::Loggers;
 use crate::logs::LogManager;
 use crate::publisher::Publisher;
 use crate::quorum::QuorumError;
@@ -107,6 +108,11 @@ impl RunningBroker {
     /// Name and address of each listener, as bound.
     pub fn addresses(&self) -> &[(Arc<str>, SocketAddr)] {
         self.net.addresses()
+    }
+
+    /// The levels of the process's log, for whoever has set it up to connect.
+    pub fn loggers(&self) -> &Loggers {
+        &self.broker.loggers
     }
 
     /// Stops: requests in flight end, everything is written, and the next start has nothing to recover.

@@ -9,6 +9,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use ottla_broker::{RunningBroker, StartError};
 use ottla_config::{BrokerConfig, print_config};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
 
 /// Run a broker.
 ///
@@ -53,7 +54,7 @@ pub fn run(args: &Args) -> ExitCode {
             Err(error) => fail(&error),
         };
     }
-    init_log();
+    let log = init_log();
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
@@ -65,13 +66,13 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    match runtime.block_on(serve(config)) {
+    match runtime.block_on(serve(config, log)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
 }
 
-async fn serve(config: BrokerConfig) -> Result<(), StartError> {
+async fn serve(config: BrokerConfig, log: LogControl) -> Result<(), StartError> {
     let begun = Instant::now();
     let dirs: Vec<String> = config
         .log
@@ -80,6 +81,7 @@ async fn serve(config: BrokerConfig) -> Result<(), StartError> {
         .map(|dir| dir.display().to_string())
         .collect();
     let broker = ottla_broker::start(config).await?;
+    broker.loggers().connect(log.level, log.apply);
     welcome(&broker, &dirs.join(", "), begun);
     stop_wanted().await;
     tracing::info!("stopping");
@@ -121,15 +123,36 @@ async fn stop_wanted() {
     }
 }
 
+/// How clients change the level of the log (IncrementalAlterConfigs of broker loggers).
+struct LogControl {
+    /// The level at the start.
+    level: LevelFilter,
+    apply: ottla_broker::Apply,
+}
+
 /// Messages go to standard error; `RUST_LOG` chooses which.
-fn init_log() {
+fn init_log() -> LogControl {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt()
+    let level = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
+    let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_target(false)
-        .init();
+        .with_filter_reloading();
+    let handle = subscriber.reload_handle();
+    subscriber.init();
+    let apply: ottla_broker::Apply = Box::new(move |level, own| {
+        let own: String = own
+            .iter()
+            .map(|(target, level)| format!(",{target}={level}"))
+            .collect();
+        let filter = tracing_subscriber::EnvFilter::new(format!("{level}{own}"));
+        if let Err(error) = handle.reload(filter) {
+            tracing::error!(%error, "the level of the log cannot be changed");
+        }
+    });
+    LogControl { level, apply }
 }
 
 fn print(config: &BrokerConfig, format: crate::output::Format) -> io::Result<()> {

@@ -25,7 +25,7 @@ use ottla_records::{
 };
 
 use super::snapshot::{self, SnapshotId};
-use super::{MetadataQuorum, QuorumError};
+use super::{MetadataQuorum, QuorumError, QuorumState};
 
 /// Name of the metadata log's topic.
 pub const METADATA_TOPIC: &str = "__cluster_metadata";
@@ -148,6 +148,14 @@ impl LocalQuorum {
 impl MetadataQuorum for LocalQuorum {
     fn next_offset(&self) -> i64 {
         self.log.log_end_offset()
+    }
+
+    fn state(&self) -> QuorumState {
+        QuorumState {
+            leader_epoch: self.epoch,
+            high_watermark: self.log.high_watermark(),
+            log_end_offset: self.log.log_end_offset(),
+        }
     }
 
     fn append(&mut self, records: &[MetadataRecord], now_ms: i64) -> Result<i64, QuorumError> {
