@@ -18,6 +18,7 @@ use crate::positions::parse_position;
 
 mod render;
 
+pub use render::insert_bytes;
 use render::{Renderer, Template};
 
 /// How long to wait for records before looking at anything else.

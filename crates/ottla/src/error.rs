@@ -31,6 +31,10 @@ pub enum ToolError {
     Output(io::Error),
     #[error("the output is not JSON: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("{path}: not a file of a log directory that is known by its name", path = .path.display())]
+    UnknownFile { path: PathBuf },
+    #[error("{count} {} found", match count { 1 => "fault", _ => "faults" })]
+    Damaged { count: u64 },
     #[error("{failed} of {total} could not be done")]
     Partly { failed: usize, total: usize },
     #[error("cannot start: {0}")]

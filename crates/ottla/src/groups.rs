@@ -426,3 +426,6 @@ async fn targets(
     }
     Ok(offsets)
 }
+
+#[cfg(test)]
+mod tests;

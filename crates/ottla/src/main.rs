@@ -10,6 +10,7 @@ mod configs;
 mod consume;
 mod error;
 mod groups;
+mod log_dump;
 mod output;
 mod positions;
 mod produce;
@@ -60,6 +61,8 @@ enum Command {
     Groups(groups::Args),
     /// Show and change configurations of topics, brokers and groups.
     Configs(configs::Args),
+    /// Look into the files of a log directory.
+    Log(log_dump::Args),
 }
 
 fn main() -> ExitCode {
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::Consume(args) => run_tool(consume::run(args)),
         Command::Groups(args) => run_tool(groups::run(args)),
         Command::Configs(args) => run_tool(configs::run(args)),
+        Command::Log(args) => finish(log_dump::run(args)),
     }
 }
 

@@ -72,3 +72,6 @@ pub fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
         false => items.join(","),
     }
 }
+
+#[cfg(test)]
+mod tests;

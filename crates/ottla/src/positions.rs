@@ -19,7 +19,10 @@ fn position(text: &str, now_ms: i64) -> Option<Position> {
         _ => {}
     }
     if let Some(count) = text.strip_prefix('-') {
-        return count.parse().ok().map(Position::Last);
+        return count
+            .parse::<u32>()
+            .ok()
+            .map(|count| Position::Last(count.into()));
     }
     if let Ok(offset) = text.parse::<i64>() {
         return (offset >= 0).then_some(Position::Offset(offset));
@@ -42,3 +45,6 @@ fn age(text: &str) -> Option<i64> {
     let count: i64 = text[..text.len() - 1].parse().ok()?;
     (count >= 0).then(|| count.saturating_mul(unit_ms))
 }
+
+#[cfg(test)]
+mod tests;

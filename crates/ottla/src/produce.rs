@@ -311,3 +311,6 @@ fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     text.windows(wanted.len())
         .position(|window| window == wanted)
 }
+
+#[cfg(test)]
+mod tests;

@@ -429,3 +429,6 @@ fn render(topic: &DescribedTopic) -> String {
     ];
     text + &table(&headings, rows)
 }
+
+#[cfg(test)]
+mod tests;

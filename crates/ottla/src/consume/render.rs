@@ -148,3 +148,6 @@ impl Piece {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
