@@ -399,6 +399,7 @@ impl Log {
             position: start + batch.position,
         });
         self.tail.extend(marks, last_offset + 1, end);
+        self.care_for_tail(writer, &segment, end, config, now_ms);
         Ok(AppendInfo {
             first_offset,
             last_offset,
@@ -409,6 +410,32 @@ impl Log {
             bytes: prepared.bytes,
             needs_flush: self.note_unflushed(prepared.bytes, last_offset + 1, config, now_ms),
         })
+    }
+
+    /// Has blocks reserved ahead of the end, and written ones handed to the disk, where the rate is worth it.
+    fn care_for_tail(
+        &self,
+        writer: &mut Writer,
+        segment: &Arc<Segment>,
+        end: u64,
+        config: &LogConfig,
+        now_ms: i64,
+    ) {
+        let Some(plan) = writer
+            .care
+            .plan(end, u64::from(config.segment_bytes), now_ms)
+        else {
+            return;
+        };
+        let segment = Arc::clone(segment);
+        self.environment.care.run_or_forget(Box::new(move || {
+            if let Some((position, len)) = plan.reserve {
+                segment.reserve(position, len);
+            }
+            if let Some((position, len)) = plan.write_back {
+                segment.start_writeback(position, len);
+            }
+        }));
     }
 
     fn complete_txn(

@@ -33,6 +33,16 @@ impl Background {
             Background::Threads(threads) => threads.run(job),
         }
     }
+
+    /// As [`Background::run`], but forgets the job if too many wait.
+    pub(crate) fn run_or_forget(&self, job: Job) {
+        match self {
+            Background::Inline => job(),
+            Background::Threads(threads) => {
+                let _ = threads.queue().try_send(job);
+            }
+        }
+    }
 }
 
 /// A few threads and a queue; they end when this is dropped, after the jobs that wait.
@@ -59,9 +69,12 @@ impl Threads {
         })
     }
 
+    fn queue(&self) -> &SyncSender<Job> {
+        self.queue.as_ref().expect("the queue lives until drop")
+    }
+
     fn run(&self, job: Job) {
-        let queue = self.queue.as_ref().expect("the queue lives until drop");
-        match queue.try_send(job) {
+        match self.queue().try_send(job) {
             Ok(()) => {}
             Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job(),
         }

@@ -11,6 +11,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod writeback;
+
 /// What a test can do to the disk.
 pub trait Faults: Send + Sync + fmt::Debug {
     /// How many of `len` bytes may be written at `position`; fewer than all is a short write followed by the error.
@@ -247,6 +249,17 @@ impl DiskFile {
 
     pub fn set_len(&self, len: u64) -> io::Result<()> {
         self.file.set_len(len)
+    }
+
+    /// Reserves blocks behind the end, without changing the length that others see.
+    pub fn reserve(&self, position: u64, len: u64) -> io::Result<()> {
+        let flags = rustix::fs::FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&self.file, flags, position, len).map_err(io::Error::from)
+    }
+
+    /// Has the kernel begin to write dirty pages, without waiting for them. Nothing is durable after it.
+    pub fn start_writeback(&self, position: u64, len: u64) -> io::Result<()> {
+        writeback::start(&self.file, position, len)
     }
 }
 

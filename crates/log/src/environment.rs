@@ -17,7 +17,10 @@ use crate::log::Log;
 #[derive(Debug)]
 pub struct Environment {
     pub(crate) files: Arc<FileCache>,
+    /// Syncs and other work that may take long.
     pub(crate) background: Background,
+    /// Preallocation and writeback ahead of and behind appends, which must not wait for a sync.
+    pub(crate) care: Background,
     pub(crate) deletes: DeleteQueue,
     /// Logs with unflushed batches, each once.
     dirty: Mutex<Vec<Weak<Log>>>,
@@ -25,9 +28,14 @@ pub struct Environment {
 
 impl Environment {
     pub fn new(disk: Disk, open_files_max: usize, background: Background) -> Arc<Environment> {
+        let care = match &background {
+            Background::Inline => Background::Inline,
+            Background::Threads(_) => Background::threads(1).unwrap_or(Background::Inline),
+        };
         Arc::new(Environment {
             files: FileCache::new(disk, open_files_max),
             background,
+            care,
             deletes: DeleteQueue::default(),
             dirty: Mutex::new(Vec::new()),
         })

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex};
 
+use crate::care::Care;
 use crate::error::{Context, StorageError};
 use crate::log::{Log, Writer};
 use crate::names::FileKind;
@@ -217,13 +218,17 @@ impl Log {
             debug_assert!(false, "a segment with bytes ends at its base offset");
             return Ok(());
         }
-        old.seal()?;
+        // Index files are written in the background, with the sync of the segment.
+        old.add_last_timestamp()?;
+        // The old segment's batches may be durable already; its indexes are not, and the flush that follows has to see it.
+        self.lower_recovery_point(base_offset - 1);
         let segment = self.create_segment(base_offset, now_ms)?;
         let mut segments = self.segments.load().as_ref().clone();
         segments.push(Arc::new(segment));
         self.segments.store(Arc::new(segments));
         self.tail.reset(base_offset, self.log_end_offset(), 0);
         self.snapshot_position.store(0, Ordering::Relaxed);
+        writer.care = Care::new(0, now_ms);
         writer.since_index_entry = 0;
         writer.roll_jitter_ms = self.roll_jitter(base_offset);
         writer.producers.end_offset = base_offset;
@@ -248,7 +253,6 @@ impl Log {
             file.set_len(0)
                 .context("cut", segment.path(FileKind::Log))?;
         }
-        segment.reset_derived()?;
         Ok(segment)
     }
 
@@ -263,8 +267,29 @@ impl Log {
             if let Err(error) = log.flush_to(base_offset) {
                 tracing::warn!(partition = %log.partition, %error, "cannot flush a rolled segment");
             }
-            drop(old);
+            if let Err(error) = log.finish_roll(&old) {
+                tracing::warn!(partition = %log.partition, %error, "cannot finish a roll");
+                log.log_dir.note(error);
+            }
         }));
+    }
+
+    fn finish_roll(&self, old: &Segment) -> Result<(), StorageError> {
+        if self.is_closed() || self.log_dir.has_failed() {
+            return Ok(());
+        }
+        let is_gone = |error: &StorageError| error.source.kind() == std::io::ErrorKind::NotFound;
+        match old.give_back_reserve() {
+            // Retention was faster.
+            Err(error) if is_gone(&error) => {}
+            other => other?,
+        }
+        // A flush that was under way when the log rolled may have left nothing to do for the one above.
+        if old.has_pending_entries() {
+            old.sync_indexes()?;
+        }
+        // Kafka expects index files beside every log file.
+        self.active_segment().flush_indexes()
     }
 
     /// Up to `segment.jitter.ms`, the same for the same segment, spread over segments.
@@ -328,6 +353,7 @@ impl Log {
         if !has_file && (writer.producers.end_offset > 0) {
             self.take_snapshot(writer, true)?;
         }
+        active.give_back_reserve()?;
         let needs_seal = active.needs_seal();
         if needs_seal {
             active.seal()?;
@@ -340,6 +366,9 @@ impl Log {
             active.sync_indexes()?;
         }
         for segment in self.segments.load().iter() {
+            if segment.has_pending_entries() {
+                segment.sync_indexes()?;
+            }
             segment.close_files();
         }
         Ok(())

@@ -268,6 +268,10 @@ impl<E: Entry> SparseIndex<E> {
         if count == 0 {
             return Ok(());
         }
+        if position == 0 {
+            // Whatever has this name is left from a segment that never came to be.
+            file.set_len(0)?;
+        }
         file.write_all_at(&encoded, position)?;
         let mut state = self.state();
         state.pending.drain(..count);

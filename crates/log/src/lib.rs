@@ -24,6 +24,7 @@
 
 mod append;
 mod background;
+mod care;
 mod checkpoint;
 mod config;
 mod disk;

@@ -18,6 +18,7 @@ use arc_swap::ArcSwap;
 use ottla_protocol::Uuid;
 use ottla_protocol::ids::TopicPartition;
 
+use crate::care::Care;
 use crate::config::LogConfig;
 use crate::environment::{Environment, LogDir};
 use crate::epoch_cache::{EpochCache, EpochEnd, EpochEntry};
@@ -73,6 +74,8 @@ pub(crate) struct Writer {
     pub since_index_entry: u64,
     /// Offsets of the snapshot files, in order.
     pub snapshots: Vec<i64>,
+    /// What was reserved ahead of the end, and handed to the disk behind it.
+    pub care: Care,
     /// Counts cuts, so that who began something before one can tell.
     pub truncations: u64,
     /// Logs of a topic need not roll at the same time.

@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use ottla_protocol::Uuid;
 use ottla_protocol::ids::TopicPartition;
 
+use crate::care::Care;
 use crate::checkpoint::{self, CheckpointFault, Loaded};
 use crate::config::LogConfig;
 use crate::environment::{Environment, LogDir};
@@ -198,7 +199,7 @@ fn assemble(
     } = loader;
     let active = recovered.segments.last().expect("recovery gives a segment");
     let tail = Tail::new(active.base_offset, recovered.end_offset, active.size());
-    let base_offset = active.base_offset;
+    let (base_offset, active_size) = (active.base_offset, active.size());
     let log = Arc::new_cyclic(|me| Log {
         me: me.clone(),
         partition: TopicPartition::new(partition.topic.detached(), partition.partition),
@@ -220,6 +221,7 @@ fn assemble(
             producers: recovered.producers,
             since_index_entry: recovered.since_index_entry,
             snapshots: recovered.snapshots,
+            care: Care::new(active_size, options.now_ms),
             truncations: 0,
             roll_jitter_ms: 0,
         }),
@@ -427,7 +429,12 @@ impl Loader<'_> {
     fn load_indexes(&mut self, segment: &Segment) -> Result<(), OpenError> {
         let reason = index_fault(segment)?;
         if let Some((path, reason)) = reason {
-            self.note(RecoveryNote::IndexRebuilt { path, reason });
+            // After a crash an index that was not flushed is as it may be.
+            let was_durable =
+                self.options.is_clean || segment.base_offset < self.options.recovery_point;
+            if was_durable {
+                self.note(RecoveryNote::IndexRebuilt { path, reason });
+            }
             recovery::rebuild_indexes(self, segment)?;
         }
         if let Err(fault) = segment

@@ -25,6 +25,9 @@ use crate::{OpenOptions, checkpoint};
 /// Marks a file with a damaged tail; Kafka does not look at such names.
 const DAMAGED_SUFFIX: &str = ".damaged";
 
+/// An index that is further behind than this is built again rather than left to long scans.
+const INDEX_LAG_BYTES_MAX: u64 = 1 << 20;
+
 /// A log whose end is known.
 pub(crate) struct Recovered {
     pub segments: Vec<Arc<Segment>>,
@@ -194,6 +197,10 @@ impl Recovery<'_, '_> {
             .partition_point(|segment| segment.base_offset <= recovery_point)
             .saturating_sub(1);
         self.forget_snapshots_after(recovery_point)?;
+        if first > 0 && self.segments[first].base_offset == recovery_point {
+            let before = Arc::clone(&self.segments[first - 1]);
+            self.complete_indexes(&before)?;
+        }
         let first_base = self.segments[first].base_offset;
         if self.producers.end_offset < first_base {
             self.replay_to(first_base)?;
@@ -221,6 +228,24 @@ impl Recovery<'_, '_> {
             at += 1;
             self.snapshot_at(self.segments[at].base_offset)?;
         }
+    }
+
+    /// A crash just after a roll may leave the rolled segment's indexes behind its batches.
+    fn complete_indexes(&mut self, segment: &Segment) -> Result<(), OpenError> {
+        let indexed = segment
+            .offset_index
+            .last()
+            .map_or(0, |entry| u64::from(entry.position));
+        if segment.size() - indexed > INDEX_LAG_BYTES_MAX {
+            return rebuild_indexes(self.loader, segment);
+        }
+        match segment.rescan_max_timestamp() {
+            Ok(max) => segment.set_max_timestamp(max),
+            // Durable batches that are damaged are met, and told, by who reads them.
+            Err(ReadError::Damaged(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(segment.seal()?)
     }
 
     /// Where the scan of a segment begins: all before it stays as it is, indexes included.
@@ -360,7 +385,16 @@ impl Recovery<'_, '_> {
     /// Brings the last segment into the state that the scan found; returns the log end.
     fn settle_end(&mut self, segment: &Arc<Segment>, end: &SegmentEnd) -> Result<i64, OpenError> {
         match &end.outcome {
-            Outcome::Whole => Ok(end.next_offset),
+            Outcome::Whole => {
+                if !self.loader.options.is_clean {
+                    // What was reserved behind the end before the crash.
+                    segment
+                        .file()?
+                        .set_len(segment.size())
+                        .context("trim", segment.path(FileKind::Log))?;
+                }
+                Ok(end.next_offset)
+            }
             Outcome::Cut(damage) => {
                 let bytes = segment.size() - end.position;
                 self.loader.note(RecoveryNote::TailCut {

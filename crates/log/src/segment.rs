@@ -6,7 +6,7 @@
 //! Called by the log's append, read, look-ups, recovery and retention.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::disk::DiskFile;
@@ -36,6 +36,8 @@ pub(crate) struct Segment {
     pub time_index: SparseIndex<TimeEntry>,
     pub txn_index: TxnIndex,
     size: AtomicU64,
+    /// Blocks behind the end are reserved.
+    has_reserve: AtomicBool,
     stamps: Mutex<Stamps>,
 }
 
@@ -66,6 +68,7 @@ impl Segment {
             time_index: SparseIndex::new(slot(FileKind::TimeIndex), base_offset),
             txn_index: TxnIndex::new(cache, dir, base_offset),
             size: AtomicU64::new(size),
+            has_reserve: AtomicBool::new(false),
             stamps: Mutex::new(Stamps {
                 max: None,
                 first_batch: None,
@@ -162,11 +165,47 @@ impl Segment {
 
     /// What Kafka does to a segment that is no longer appended to: the largest timestamp goes to the time index.
     pub fn seal(&self) -> Result<(), StorageError> {
-        let max = self.stamps().max;
-        if let Some(max) = max {
-            self.append_time_entry(max)?;
-        }
+        self.add_last_timestamp()?;
         self.flush_indexes()
+    }
+
+    /// The part of [`Segment::seal`] that needs no file.
+    pub fn add_last_timestamp(&self) -> Result<(), StorageError> {
+        let max = self.stamps().max;
+        match max {
+            Some(max) => self.append_time_entry(max),
+            None => Ok(()),
+        }
+    }
+
+    /// Reserves blocks for the bytes from `position` on. Failing at that does no harm.
+    pub fn reserve(&self, position: u64, len: u64) {
+        let Ok(file) = self.file() else {
+            return;
+        };
+        self.has_reserve.store(true, Ordering::Release);
+        if let Err(error) = file.reserve(position, len) {
+            tracing::debug!(path = %self.path(FileKind::Log).display(), %error, "cannot reserve blocks");
+        }
+    }
+
+    /// Gives back the blocks that were reserved and not needed.
+    pub fn give_back_reserve(&self) -> Result<(), StorageError> {
+        if !self.has_reserve.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.file()?
+            .set_len(self.size())
+            .context("trim", self.path(FileKind::Log))
+    }
+
+    /// Has the kernel begin to write what was appended. Failing at that does no harm either.
+    pub fn start_writeback(&self, position: u64, len: u64) {
+        if let Ok(file) = self.file()
+            && let Err(error) = file.start_writeback(position, len)
+        {
+            tracing::debug!(path = %self.path(FileKind::Log).display(), %error, "cannot start writeback");
+        }
     }
 
     /// Whether sealing would write something.
@@ -176,7 +215,12 @@ impl Segment {
             let last = self.time_index.last();
             max.timestamp < 0 || last.is_some_and(|last| last.timestamp >= max.timestamp)
         });
-        !is_known || self.offset_index.has_pending() || self.time_index.has_pending()
+        !is_known || self.has_pending_entries()
+    }
+
+    /// Whether index entries wait in memory.
+    pub fn has_pending_entries(&self) -> bool {
+        self.offset_index.has_pending() || self.time_index.has_pending()
     }
 
     /// Writes index entries that wait in memory.
@@ -443,6 +487,11 @@ impl Segment {
             }
         }
         Ok(max)
+    }
+
+    /// Sets the largest timestamp, where it was found by reading.
+    pub fn set_max_timestamp(&self, max: TimestampOffset) {
+        self.stamps().max = Some(max);
     }
 
     /// Forgets timestamps and index entries, before they are built again.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::care::Care;
 use crate::disk::with_suffix;
 use crate::error::{AdvanceError, Context, ReadError, StorageError};
 use crate::log::{Log, Writer, note_stale};
@@ -75,6 +76,7 @@ impl Log {
         self.segments.store(Arc::new(segments[..kept].to_vec()));
         self.tail.reset(active.base_offset, offset, position);
         active.truncate_to_position(position, offset)?;
+        writer.care = Care::new(position, now_ms);
         self.delete_segment_files(writer, &segments[kept..], now_ms)?;
         writer.since_index_entry = 0;
         self.truncate_epochs_from_end(offset)?;
@@ -100,6 +102,7 @@ impl Log {
             self.mark_deleted(snapshot, FileKind::Snapshot, now_ms)?;
         }
         let segment = self.create_segment(offset, now_ms)?;
+        segment.flush_indexes()?;
         self.high_watermark.store(offset, Ordering::Release);
         self.log_start_offset
             .store(log_start_offset, Ordering::Release);
@@ -110,6 +113,7 @@ impl Log {
         note_stale(&self.log_dir.stale.log_starts);
         self.unflushed_bytes.store(0, Ordering::Relaxed);
         writer.since_index_entry = 0;
+        writer.care = Care::new(0, now_ms);
         writer.producers = ProducerState::starting_at(offset);
         self.publish_first_unstable(writer);
         let mut epochs = self.epochs();

@@ -449,3 +449,115 @@ fn files_of_a_clean_log_hold_nothing_that_kafka_would_not_write() {
             .contains(&"00000000000000000030.snapshot".to_owned())
     );
 }
+
+#[test]
+fn a_reserve_is_not_seen_and_is_given_back() {
+    use std::os::unix::fs::MetadataExt;
+
+    let fixture = Fixture::new(LogConfig::default());
+    let log = fixture.fresh();
+    let big: Vec<i64> = (0..2_000).collect();
+    for n in 0..40 {
+        log.append_as_leader(&[batch(&big)], &LeaderAppend::client(0), n * 100)
+            .unwrap();
+    }
+    let path = fixture.path("00000000000000000000.log");
+    let metadata = || std::fs::metadata(&path).unwrap();
+    assert_eq!(metadata().len(), log.size());
+    let reserved = metadata().blocks() * 512;
+    assert!(
+        reserved > log.size() + (128 << 10),
+        "{reserved} of {}",
+        log.size()
+    );
+    log.close().unwrap();
+    assert_eq!(metadata().len(), log.size());
+    let left = metadata().blocks() * 512;
+    assert!(left < log.size() + (64 << 10), "{left} of {}", log.size());
+}
+
+#[test]
+fn readers_and_flushers_go_along_with_an_appender() {
+    use crate::{Background, Disk, Environment, Log, LogDir, OpenOptions};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    const BATCHES: i64 = 3_000;
+    let dir = tempfile::tempdir().unwrap();
+    let threads = Background::threads(2).unwrap();
+    let environment = Environment::new(Disk::new(), 20, threads);
+    let config = Arc::new(LogConfig {
+        segment_bytes: 20_000,
+        ..LogConfig::default()
+    });
+    let open = |options: OpenOptions| {
+        let log_dir = LogDir::new(dir.path());
+        Log::open(
+            &environment,
+            &log_dir,
+            &Fixture::partition(),
+            Arc::clone(&config),
+            &options,
+        )
+        .unwrap()
+    };
+    let (log, _) = open(OpenOptions::fresh(None, 0));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for reader in 0..2 {
+            let (log, done) = (&log, &done);
+            scope.spawn(move || {
+                let mut offset = 0;
+                while !done.load(Ordering::Relaxed) || offset < BATCHES * 2 {
+                    let max_bytes = if reader == 0 { 1 } else { 3_000 };
+                    let range = log.read(offset, max_bytes, true, i64::MAX).unwrap();
+                    if range.is_empty() {
+                        std::thread::yield_now();
+                        continue;
+                    }
+                    assert_eq!(range.first_offset, offset);
+                    let bytes = range.read().unwrap();
+                    for raw in ottla_records::batches(&bytes) {
+                        let raw = raw.unwrap();
+                        raw.verify().unwrap();
+                        assert_eq!(raw.base_offset(), offset);
+                        offset = raw.next_offset();
+                    }
+                    assert_eq!(offset, range.end_offset);
+                }
+            });
+        }
+        for _ in 0..2 {
+            let (log, done) = (&log, &done);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    let end = log.log_end_offset();
+                    log.flush_to(end).unwrap();
+                    assert!(
+                        log.recovery_point() >= end - 1,
+                        "at most a roll came between"
+                    );
+                }
+            });
+        }
+        for n in 0..BATCHES {
+            append(&log, &[n, n]);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    log.close().unwrap();
+    let expected: Vec<_> = (0..BATCHES)
+        .flat_map(|n| [(2 * n, n), (2 * n + 1, n)])
+        .collect();
+    assert_eq!(records(&log, 0, 1 << 20), expected);
+    let (log, report) = open(OpenOptions {
+        recovery_point: log.recovery_point(),
+        ..OpenOptions::fresh(None, 0)
+    });
+    assert_eq!(report.notes, []);
+    assert_eq!(log.log_end_offset(), BATCHES * 2);
+    for n in (0..BATCHES).step_by(97) {
+        let found = log.offset_for_timestamp(n).unwrap().unwrap();
+        assert_eq!((found.offset, found.timestamp), (2 * n, n));
+    }
+}

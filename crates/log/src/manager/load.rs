@@ -110,9 +110,6 @@ fn list_dir(
     let path = open.dir.path();
     let environment = &dirs.environment;
     marker::remove(environment.disk(), path).context("remove", path.join(marker::FILE_NAME))?;
-    if !open.is_clean() {
-        summary.unclean_dirs += 1;
-    }
     let checkpoints = Checkpoints {
         recovery_points: read_checkpoint(path, RECOVERY_POINTS, summary)?,
         log_starts: read_checkpoint(path, LOG_STARTS, summary)?,
@@ -144,6 +141,7 @@ fn list_dir(
         }
     }
     if !jobs.is_empty() && !open.is_clean() {
+        summary.unclean_dirs += 1;
         tracing::info!(dir = %path.display(), logs = jobs.len(), "recovering after an unclean stop");
     }
     Ok(jobs)
