@@ -15,7 +15,6 @@ use super::report::Verdict;
 use super::suites::Suite;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(dead_code, reason = "the suites of two toolchains are on their way")]
 pub enum Toolchain {
     Kcat,
     Python,

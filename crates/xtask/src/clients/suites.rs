@@ -63,22 +63,16 @@ const fn suite(
 pub const ALL: &[Suite] = &[
     suite("kcat", Group::Clients, Toolchain::Kcat, "suite.sh"),
     suite(
+        "kafka-python",
+        Group::Clients,
+        Toolchain::Python,
+        "suite_kafka_python.py",
+    ),
+    suite(
         "confluent-kafka",
         Group::Clients,
         Toolchain::Python,
         "suite_confluent_kafka.py",
-    ),
-    suite(
-        "confluent-kafka-transactions",
-        Group::Transactions,
-        Toolchain::Python,
-        "suite_confluent_kafka_transactions.py",
-    ),
-    suite(
-        "confluent-kafka-kip848",
-        Group::Kip848,
-        Toolchain::Python,
-        "suite_confluent_kafka_kip848.py",
     ),
     suite(
         "aiokafka",
@@ -87,10 +81,35 @@ pub const ALL: &[Suite] = &[
         "suite_aiokafka.py",
     ),
     suite(
-        "kafka-python",
+        "kafkajs",
         Group::Clients,
+        Toolchain::Node,
+        "suite_kafkajs.js",
+    ),
+    suite("franz-go", Group::Clients, Toolchain::Go, "franz-go"),
+    suite(
+        "confluent-kafka-transactions",
+        Group::Transactions,
         Toolchain::Python,
-        "suite_kafka_python.py",
+        "suite_confluent_kafka_transactions.py",
+    ),
+    suite(
+        "franz-go-transactions",
+        Group::Transactions,
+        Toolchain::Go,
+        "franz-go-transactions",
+    ),
+    suite(
+        "confluent-kafka-kip848",
+        Group::Kip848,
+        Toolchain::Python,
+        "suite_confluent_kafka_kip848.py",
+    ),
+    suite(
+        "franz-go-kip848",
+        Group::Kip848,
+        Toolchain::Go,
+        "franz-go-kip848",
     ),
 ];
 
