@@ -95,7 +95,6 @@ fn offsets_of_groups_are_decoded() {
         group: "g".into(),
         topic: "orders".into(),
         partition: 3,
-        ..OffsetCommitKey::default()
     };
     let value = OffsetCommitValue {
         offset: 42,

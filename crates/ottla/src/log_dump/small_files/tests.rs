@@ -75,7 +75,6 @@ fn producer_snapshots_are_checked() {
             timestamp: 1_795_497_660_000,
             coordinator_epoch: -1,
             current_txn_first_offset: -1,
-            ..ProducerEntry::default()
         }],
         ..ProducerSnapshot::default()
     };
