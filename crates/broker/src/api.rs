@@ -74,6 +74,7 @@ served! {
     DescribeCluster => describe_cluster,
     DescribeConfigs => describe_configs,
     DescribeGroups => describe_groups,
+    DescribeLogDirs => describe_log_dirs,
     DescribeProducers => describe_producers,
     DescribeQuorum => describe_quorum,
     DescribeTopicPartitions => describe_topic_partitions,

@@ -3,7 +3,7 @@
 //! Invariant: handlers only read here; `publisher.rs` changes image and partitions, as the metadata log says.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use ottla_config::{BrokerConfig, TopicConfigs};
@@ -25,6 +25,8 @@ use crate::topics::{OFFSETS_TOPIC, Topics};
 /// `min.incremental.fetch.session.eviction.ms`, which Kafka does not let anybody configure either.
 const FETCH_SESSION_EVICTION_MS: i64 = 120_000;
 
+type ConfigFollower = Box<dyn Fn(&BrokerConfig) + Send + Sync>;
+
 pub struct Broker {
     pub node_id: i32,
     pub cluster_id: Str,
@@ -40,6 +42,8 @@ pub struct Broker {
     pub producer_ids: ProducerIds,
     pub fetch_sessions: Mutex<SessionCache>,
     pub loggers: Loggers,
+    /// What lies outside of the broker and follows its configuration: the server's limits.
+    config_follower: OnceLock<ConfigFollower>,
     /// None before the controller has started and after it has stopped.
     controller: ArcSwapOption<ControllerHandle>,
 }
@@ -67,6 +71,7 @@ impl Broker {
             producer_ids: ProducerIds::default(),
             fetch_sessions: Mutex::new(fetch_sessions),
             loggers: Loggers::default(),
+            config_follower: OnceLock::new(),
             controller: ArcSwapOption::empty(),
         }
     }
@@ -103,6 +108,18 @@ impl Broker {
         self.controller.load_full().ok_or(ErrorCode::NotController)
     }
 
+    /// Has `follow` called with the configuration in force, now and after each change of it.
+    pub(crate) fn set_config_follower(&self, follow: ConfigFollower) {
+        assert!(
+            self.config_follower.set(follow).is_ok(),
+            "a broker has one server"
+        );
+        // After it is set, so that no change is missed.
+        if let Some(follow) = self.config_follower.get() {
+            follow(&self.config());
+        }
+    }
+
     /// Follows dynamic configuration of this broker, or of all.
     pub(crate) fn follow_own_configs(&self, image: &MetadataImage) {
         let overrides = |resource| {
@@ -116,7 +133,12 @@ impl Broker {
             overrides(ConfigResource::broker(self.node_id)),
         );
         match self.static_config.with_dynamic(&cluster, &own) {
-            Ok(config) => self.config.store(Arc::new(config)),
+            Ok(config) => {
+                self.config.store(Arc::new(config));
+                if let Some(follow) = self.config_follower.get() {
+                    follow(&self.config());
+                }
+            }
             Err(error) => {
                 tracing::error!(%error, "dynamic configuration cannot be used; what was in force stays")
             }

@@ -57,6 +57,25 @@ impl LogManager {
         Ok(())
     }
 
+    pub fn describe(&self) -> Vec<ottla_log::DirDescription> {
+        let logs = self.logs.lock().unwrap();
+        let logs = logs
+            .iter()
+            .map(|(partition, log)| ottla_log::LogDescription {
+                partition: partition.clone(),
+                size: log.size(),
+                offset_lag: 0,
+            });
+        vec![ottla_log::DirDescription {
+            path: self.dir.path().to_path_buf(),
+            directory_id: Uuid::ZERO,
+            is_offline: self.dir.has_failed(),
+            total_bytes: -1,
+            usable_bytes: -1,
+            logs: logs.collect(),
+        }]
+    }
+
     pub fn close(&self) {
         for log in self.logs.lock().unwrap().values() {
             let _ = log.close();

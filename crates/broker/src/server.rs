@@ -97,6 +97,10 @@ pub async fn start(config: BrokerConfig) -> Result<RunningBroker, StartError> {
     let net = server.start(Arc::new(BrokerService {
         broker: Arc::clone(&broker),
     }));
+    let connection_limits = net.connection_limits();
+    broker.set_config_follower(Box::new(move |config| {
+        connection_limits.update(&limits(config))
+    }));
     Ok(RunningBroker {
         broker,
         net,

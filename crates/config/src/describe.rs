@@ -98,7 +98,13 @@ pub fn describe_topic(
                 .iter()
                 .map(|synonym| synonym.broker_key)
                 .collect();
-            broker_synonyms(broker.settings(), &names, key.is_sensitive())
+            let synonyms = broker_synonyms(broker.settings(), &names, key.is_sensitive());
+            // As with a broker key, what a lesser key of the chain says is not shown.
+            let first = names.first().copied().unwrap_or_default();
+            synonyms
+                .into_iter()
+                .skip_while(|synonym| synonym.name != first)
+                .collect()
         },
     )
 }

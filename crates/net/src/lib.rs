@@ -64,5 +64,5 @@ pub use frames::FrameError;
 pub use limits::Limits;
 pub use metrics::{Counter, NetMetrics};
 pub use send::FileWay;
-pub use server::{BindError, ListenerConfig, Server, ServerHandle};
+pub use server::{BindError, ConnectionLimits, ListenerConfig, Server, ServerHandle};
 pub use service::{ConnectionInfo, FilePart, FileSource, Outcome, Part, Reply, Service};

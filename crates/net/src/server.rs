@@ -187,6 +187,18 @@ pub struct ServerHandle {
     acceptors: Vec<JoinHandle<()>>,
 }
 
+/// A way to change who may connect to a server that runs; of no effect once it has stopped.
+#[derive(Clone)]
+pub struct ConnectionLimits {
+    admission: Arc<Admission>,
+}
+
+impl ConnectionLimits {
+    pub fn update(&self, limits: &Limits) {
+        self.admission.update(limits);
+    }
+}
+
 impl ServerHandle {
     /// Name and actual address of each listener, in the order given.
     pub fn addresses(&self) -> &[(Arc<str>, SocketAddr)] {
@@ -200,6 +212,13 @@ impl ServerHandle {
     /// Applies changed limits on who may connect; the other limits stay as they were at `bind`.
     pub fn update_connection_limits(&self, limits: &Limits) {
         self.shared.admission.update(limits);
+    }
+
+    /// The same, for whoever follows a configuration and does not own the server.
+    pub fn connection_limits(&self) -> ConnectionLimits {
+        ConnectionLimits {
+            admission: Arc::clone(&self.shared.admission),
+        }
     }
 
     /// Stops accepting and reading, lets requests in flight finish for `grace`, closes the rest.

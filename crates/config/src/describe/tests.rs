@@ -60,7 +60,7 @@ fn a_topic_shows_where_its_values_come_from() {
         cleanup.policy=compact,delete (Topic, Some(List)) [Topic cleanup.policy=compact,delete, Default log.cleanup.policy=delete]
         min.insync.replicas=2 (StaticBroker, Some(Int)) [StaticBroker min.insync.replicas=2, Default min.insync.replicas=1]
         remote.storage.enable=false (Default, Some(Boolean)) []
-        retention.ms=3600000 (StaticBroker, Some(Long)) [StaticBroker log.retention.hours=1, Default log.retention.hours=168]
+        retention.ms=3600000 (Default, Some(Long)) []
     "#]]
     .assert_eq(&show(&describe_topic(&broker, &overrides, Some(&names))));
 
