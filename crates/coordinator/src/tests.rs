@@ -26,6 +26,7 @@ mod consumer_model;
 mod consumer_offsets;
 mod durability;
 mod heartbeat;
+mod hostile;
 mod initial;
 mod join;
 mod leave;
@@ -485,10 +486,12 @@ fn short(member_id: &str) -> String {
     if let Ok(id) = member_id.parse::<Uuid>() {
         return format!("~{}", id.as_u128());
     }
-    match member_id.split_once(UUID_HEAD) {
-        Some((prefix, hex)) => format!("{prefix}~{}", u64::from_str_radix(hex, 16).expect("hex")),
-        None => member_id.to_owned(),
-    }
+    let given = member_id.split_once(UUID_HEAD);
+    let given = given.and_then(|(prefix, hex)| Some((prefix, u64::from_str_radix(hex, 16).ok()?)));
+    given.map_or_else(
+        || member_id.to_owned(),
+        |(prefix, n)| format!("{prefix}~{n}"),
+    )
 }
 
 fn long(member_id: &str) -> Str {

@@ -29,18 +29,20 @@ pub(super) fn assign(spec: &GroupSpec) -> BTreeMap<Str, Assignment> {
 
     let mut assignments = BTreeMap::new();
     let mut unfilled: Vec<(Str, usize)> = Vec::new();
+    let mut seen: BTreeSet<(Uuid, i32)> = BTreeSet::new();
     for (index, (member_id, member)) in spec.members.iter().enumerate() {
         let quota = share + usize::from(extras > 0);
         let mut kept = Assignment::new();
         let mut kept_count = 0;
         let valid = |topic: &Uuid, partition: i32| {
-            topics.contains(topic) && partition < partition_count(spec, topic)
+            topics.contains(topic) && (0..partition_count(spec, topic)).contains(&partition)
         };
         for (topic, partitions) in member.assignment.iter() {
-            for &partition in partitions
-                .iter()
-                .filter(|partition| valid(topic, **partition))
-            {
+            for &partition in partitions {
+                // A log that was tampered with may give a partition to two members.
+                if !valid(topic, partition) || !seen.insert((*topic, partition)) {
+                    continue;
+                }
                 if kept_count < quota {
                     kept.entry(*topic).or_default().insert(partition);
                     kept_count += 1;

@@ -189,6 +189,19 @@ fn uniform_lets_go_of_topics_that_are_not_subscribed() {
 }
 
 #[test]
+fn what_a_damaged_log_says_twice_counts_once() {
+    check(
+        Assignor::Uniform,
+        &[2],
+        &["a=1;1:0,-1,7", "b=1;1:0"],
+        expect![[r#"
+            a 1:{0}
+            b 1:{1}
+        "#]],
+    );
+}
+
+#[test]
 fn nothing_to_assign() {
     check(
         Assignor::Uniform,

@@ -14,6 +14,10 @@ use crate::in_flight::Completion;
 use crate::records::Record;
 use crate::timers::TimerTask;
 
+/// A join phase that nobody came to goes on for at least this long: members may ask for a rebalance
+/// timeout of zero, and the machine would go round in circles.
+const MIN_JOIN_EXTENSION_MS: i32 = 1_000;
+
 impl GroupCoordinator {
     /// Someone came, changed or went: begin a rebalance, or see whether the running one is complete.
     pub(super) fn prepare_rebalance_or_complete_join(
@@ -129,7 +133,8 @@ impl GroupCoordinator {
         };
         if !group.elect_joined_leader() && group.member_count() > 0 {
             // Static members only, none of which came back: give them until their sessions end.
-            let at_ms = now_ms + i64::from(group.rebalance_timeout_ms());
+            let wait_ms = group.rebalance_timeout_ms().max(MIN_JOIN_EXTENSION_MS);
+            let at_ms = now_ms + i64::from(wait_ms);
             return self.timers.schedule(join, at_ms, TimerTask::CompleteJoin);
         }
         group.init_next_generation(now_ms);

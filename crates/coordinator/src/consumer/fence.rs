@@ -119,7 +119,7 @@ impl GroupCoordinator {
             draft.push(Change::Regex { regex, value: None });
         }
         let hash = metadata_hash(&*self.topics, draft.group().topics().keys());
-        let epoch = draft.group().epoch() + 1;
+        let epoch = draft.group().epoch().saturating_add(1);
         draft.push(Change::Epoch(Some(GroupEpoch {
             epoch,
             metadata_hash: hash,

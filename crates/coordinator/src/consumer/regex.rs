@@ -190,7 +190,7 @@ impl GroupCoordinator {
         }
         let hash = metadata_hash(&*self.topics, draft.group().topics().keys());
         if has_changed || hash != group.metadata_hash() {
-            let epoch = group.epoch() + 1;
+            let epoch = group.epoch().saturating_add(1);
             draft.push(Change::Epoch(Some(GroupEpoch {
                 epoch,
                 metadata_hash: hash,

@@ -38,7 +38,7 @@ impl GroupCoordinator {
         let mut epoch = group.epoch();
         let has_topic_metadata = group.has_topic_metadata();
         if has_subscription_changed || hash != group.metadata_hash() {
-            epoch += 1;
+            epoch = epoch.saturating_add(1);
             draft.push(Change::Epoch(Some(GroupEpoch {
                 epoch,
                 metadata_hash: hash,

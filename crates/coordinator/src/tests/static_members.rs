@@ -364,3 +364,46 @@ fn a_join_phase_that_no_static_member_comes_back_to_waits_for_their_sessions() {
         "#]],
     );
 }
+
+#[test]
+fn a_rebalance_timeout_of_zero_does_not_keep_the_machine_busy() {
+    check(
+        "join g - instance=a session=30000
+         join g - instance=b session=30000
+         wait 6000
+         sync g 1 a~1 instance=a assign=a~1:A,b~2:B
+         sync g 1 b~2 instance=b
+         join g - instance=a session=6000 rebalance=0
+         join g - instance=b session=30000 rebalance=0
+         wait 6000
+         describe g
+         wait 24000
+         describe g",
+        expect![[r#"
+            > join g - instance=a session=30000
+            append group g generation 0 /- leader - []
+            > join g - instance=b session=30000
+            > wait 6000
+            1: join 1 range leader=a~1 member=a~1 [a~1 b~2]
+            2: join 1 range leader=a~1 member=b~2 []
+            > sync g 1 a~1 instance=a assign=a~1:A,b~2:B
+            append group g generation 1 test/range leader a~1 [a~1=A b~2=B]
+            3: sync ok A
+            > sync g 1 b~2 instance=b
+            4: sync ok B
+            > join g - instance=a session=6000 rebalance=0
+            append group g generation 1 test/range leader a~5 [a~5=A b~2=B]
+            5: join 1 range leader=a~5 member=a~5 [a~5 b~2] skip
+            > join g - instance=b session=30000 rebalance=0
+            append group g generation 1 test/range leader a~5 [a~5=A b~6=B]
+            6: join 1 range leader=a~5 member=b~6 []
+            > wait 6000
+            > describe g
+            g Stable None test/range; a~5 c /127.0.0.1 metadata=x assignment=A; b~6 c /127.0.0.1 metadata=x assignment=B
+            > wait 24000
+            append group g generation 2 test/- leader - []
+            > describe g
+            g Empty None test/
+        "#]],
+    );
+}
