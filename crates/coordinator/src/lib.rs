@@ -67,6 +67,7 @@ mod replay;
 mod request;
 mod timers;
 mod topics;
+pub mod transaction;
 
 pub use answer::*;
 pub use config::*;
