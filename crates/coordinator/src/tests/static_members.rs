@@ -375,9 +375,11 @@ fn a_rebalance_timeout_of_zero_does_not_keep_the_machine_busy() {
          sync g 1 b~2 instance=b
          join g - instance=a session=6000 rebalance=0
          join g - instance=b session=30000 rebalance=0
-         wait 6000
+         wait 20000
+         heartbeat g 1 b~6 instance=b
+         wait 10000
          describe g
-         wait 24000
+         wait 20000
          describe g",
         expect![[r#"
             > join g - instance=a session=30000
@@ -397,10 +399,13 @@ fn a_rebalance_timeout_of_zero_does_not_keep_the_machine_busy() {
             > join g - instance=b session=30000 rebalance=0
             append group g generation 1 test/range leader a~5 [a~5=A b~6=B]
             6: join 1 range leader=a~5 member=b~6 []
-            > wait 6000
+            > wait 20000
+            > heartbeat g 1 b~6 instance=b
+            7: heartbeat ok
+            > wait 10000
             > describe g
-            g Stable None test/range; a~5 c /127.0.0.1 metadata=x assignment=A; b~6 c /127.0.0.1 metadata=x assignment=B
-            > wait 24000
+            g PreparingRebalance None test/; b~6 c /127.0.0.1 metadata= assignment=B
+            > wait 20000
             append group g generation 2 test/- leader - []
             > describe g
             g Empty None test/
