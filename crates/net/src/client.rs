@@ -15,6 +15,8 @@ mod fetched;
 mod group;
 mod partitioner;
 mod producer;
+#[cfg(test)]
+mod testing;
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -331,3 +333,6 @@ pub(crate) fn check(
         false => Err(ClientError::refused(subject(), code, message)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -266,10 +266,11 @@ impl<S: Service> Acceptor<S> {
     async fn accept_all(&self) {
         let mut backoff = ACCEPT_BACKOFF_FIRST;
         loop {
-            let slot = self.shared.admission.slot(self.index).await;
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
                     backoff = ACCEPT_BACKOFF_FIRST;
+                    // Others wait in the backlog behind one that finds no room.
+                    let slot = self.shared.admission.slot(self.index).await;
                     self.admit(stream, peer, slot);
                     let pause = self.shared.admission.pay(Instant::now());
                     if !pause.is_zero() {

@@ -185,8 +185,20 @@ impl Consumer {
             .min()
     }
 
-    /// Asks each leader that is not being asked.
+    /// Asks each leader that is not being asked, and learns leaders that are not known.
     async fn start_fetches(&mut self) -> Result<(), ClientError> {
+        if self.start_known().is_empty() {
+            return Ok(());
+        }
+        self.refresh().await?;
+        for (key, error) in self.start_known() {
+            self.fail(&key, error)?;
+        }
+        Ok(())
+    }
+
+    /// Asks each known leader that is not being asked; returns the partitions that have none.
+    fn start_known(&mut self) -> Vec<(Key, ClientError)> {
         let now = Instant::now();
         let mut by_leader: BTreeMap<i32, Vec<(&Key, &Partition)>> = BTreeMap::new();
         let mut leaderless = Vec::new();
@@ -215,16 +227,7 @@ impl Consumer {
                 (leader, answer)
             });
         }
-        if !leaderless.is_empty() {
-            self.refresh().await?;
-            let known = Arc::clone(&self.client.known_cluster());
-            for (key, error) in leaderless {
-                if known.leader(&key.0, key.1).is_err() {
-                    self.fail(&key, error)?;
-                }
-            }
-        }
-        Ok(())
+        leaderless
     }
 
     async fn take_answer(
@@ -454,3 +457,6 @@ async fn resolve(
     });
     Ok(resolved.collect())
 }
+
+#[cfg(test)]
+mod tests;

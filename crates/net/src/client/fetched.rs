@@ -115,3 +115,6 @@ fn is_abort_marker(batch: &RawBatch<'_>, header: &BatchHeader<'_>) -> Result<boo
         .and_then(|key| key.get(2..4)?.first_chunk::<2>().copied());
     Ok(kind.map(i16::from_be_bytes) == Some(ABORT))
 }
+
+#[cfg(test)]
+mod tests;

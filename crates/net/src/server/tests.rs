@@ -90,3 +90,23 @@ async fn an_address_in_use_is_reported_with_its_listener() {
         "{text}"
     );
 }
+
+#[tokio::test]
+async fn a_listener_that_nobody_uses_takes_no_place() {
+    let limits = Limits {
+        connections_max: 1,
+        ..Limits::default()
+    };
+    let any = "127.0.0.1:0".parse().unwrap();
+    let listeners = ["A", "B"].map(|name| ListenerConfig::new(name, any));
+    let server = Server::bind(limits, &listeners).unwrap();
+    let handle = server.start(std::sync::Arc::new(crate::testing::Scripted::default()));
+    for (_, address) in handle.addresses() {
+        let stream = within(tokio::net::TcpStream::connect(address))
+            .await
+            .unwrap();
+        let mut client = Client(stream);
+        client.send(b"echo").await;
+        assert_eq!(client.receive_text().await, "echo");
+    }
+}
