@@ -1,0 +1,462 @@
+//! The administration APIs over a socket, as a client sees them: what is refused and why, what a change does at once,
+//! and what is still there after a restart.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+
+use expect_test::expect;
+use ottla_broker::RunningBroker;
+use ottla_config::BrokerConfig;
+use ottla_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
+use ottla_protocol::messages::alter_partition_reassignments_request::{
+    ReassignablePartition, ReassignableTopic,
+};
+use ottla_protocol::messages::create_topics_request::CreatableTopic;
+use ottla_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use ottla_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
+use ottla_protocol::messages::elect_leaders_request::TopicPartitions;
+use ottla_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
+use ottla_protocol::messages::update_features_request::FeatureUpdateKey;
+use ottla_protocol::messages::*;
+use ottla_protocol::frame::encode_request;
+use ottla_protocol::{Decoder, Message, Request, ResponseHeader, Str};
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+const LOGGER: i8 = 8;
+const CLIENT_METRICS: i8 = 16;
+const GROUP: i8 = 32;
+
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+const APPEND: i8 = 2;
+
+/// Starts a broker in `dir`, runs `test` against its address on this thread, and stops it.
+fn with_broker(dir: &Path, test: impl FnOnce(SocketAddr)) {
+    let overrides = [
+        "listeners=PLAINTEXT://127.0.0.1:0".to_string(),
+        format!("log.dirs={}", dir.display()),
+    ];
+    let config = BrokerConfig::load(None, &overrides).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let broker: RunningBroker = runtime.block_on(ottla_broker::start(config)).unwrap();
+    test(broker.addresses()[0].1);
+    runtime.block_on(broker.stop());
+}
+
+struct Client(TcpStream);
+
+impl Client {
+    fn connect(address: SocketAddr) -> Self {
+        Self(TcpStream::connect(address).unwrap())
+    }
+
+    /// Sends a request of the newest version that both know, and waits for the answer.
+    fn call<R: Request>(&mut self, request: &R) -> R::Response {
+        let version = *R::VALID_VERSIONS.end();
+        let frame = encode_request(request, version, 1, Some("admin".into())).unwrap();
+        self.0.write_all(&frame.buf).unwrap();
+        let mut size = [0; 4];
+        self.0.read_exact(&mut size).unwrap();
+        let mut answer = vec![0; u32::from_be_bytes(size) as usize];
+        self.0.read_exact(&mut answer).unwrap();
+        let mut decoder = Decoder::new(answer.into());
+        ResponseHeader::decode(&mut decoder, R::KEY.response_header_version(version)).unwrap();
+        R::Response::decode(&mut decoder, version).unwrap()
+    }
+
+    fn create_topic(&mut self, name: &str) {
+        let topic = CreatableTopic {
+            name: name.into(),
+            num_partitions: 1,
+            replication_factor: 1,
+            ..Default::default()
+        };
+        let request = CreateTopicsRequest {
+            topics: vec![topic],
+            timeout_ms: 5000,
+            ..Default::default()
+        };
+        assert_eq!(self.call(&request).topics[0].error_code, 0);
+    }
+
+    /// Alters resources and tells of each the code and the words of its refusal.
+    fn alter(&mut self, resources: &[(i8, &str, &[(&str, i8, &str)])]) -> String {
+        let resource = |(kind, name, configs): &(i8, &str, &[(&str, i8, &str)])| {
+            let config = |(name, config_operation, value): &(&str, i8, &str)| AlterableConfig {
+                name: Str::from(*name),
+                config_operation: *config_operation,
+                value: (*config_operation != DELETE).then(|| Str::from(*value)),
+                ..Default::default()
+            };
+            AlterConfigsResource {
+                resource_type: *kind,
+                resource_name: Str::from(*name),
+                configs: configs.iter().map(config).collect(),
+                ..Default::default()
+            }
+        };
+        let request = IncrementalAlterConfigsRequest {
+            resources: resources.iter().map(resource).collect(),
+            ..Default::default()
+        };
+        let line = |answer: &incremental_alter_configs_response::AlterConfigsResourceResponse| {
+            let message = answer.error_message.as_deref().unwrap_or("-");
+            format!(
+                "{} {}: {} {message}\n",
+                answer.resource_type, answer.resource_name, answer.error_code
+            )
+        };
+        self.call(&request).responses.iter().map(line).collect()
+    }
+
+    /// Keys of a resource: value, source, and where else a value would come from.
+    fn describe(&mut self, kind: i8, name: &str, keys: &[&str]) -> String {
+        let resource = DescribeConfigsResource {
+            resource_type: kind,
+            resource_name: name.into(),
+            configuration_keys: Some(keys.iter().copied().map(Str::from).collect()),
+            ..Default::default()
+        };
+        let request = DescribeConfigsRequest {
+            resources: vec![resource],
+            include_synonyms: true,
+            ..Default::default()
+        };
+        let result = self.call(&request).results.remove(0);
+        if result.error_code != 0 {
+            return format!(
+                "{} {}",
+                result.error_code,
+                result.error_message.as_deref().unwrap_or("-")
+            );
+        }
+        let line = |config: &describe_configs_response::DescribeConfigsResourceResult| {
+            let synonyms = config.synonyms.iter();
+            let synonyms: String = synonyms
+                .map(|s| {
+                    format!(
+                        " {}={}@{}",
+                        s.name,
+                        s.value.as_deref().unwrap_or("-"),
+                        s.source
+                    )
+                })
+                .collect();
+            format!(
+                "{}={}@{}{synonyms}\n",
+                config.name,
+                config.value.as_deref().unwrap_or("-"),
+                config.config_source
+            )
+        };
+        result.configs.iter().map(line).collect()
+    }
+}
+
+#[test]
+fn a_change_of_configuration_is_seen_at_once_and_outlives_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = ["retention.ms", "cleanup.policy", "max.message.bytes"];
+    let changed = expect![[r#"
+        cleanup.policy=delete,compact@1 cleanup.policy=delete,compact@1 log.cleanup.policy=delete@5
+        max.message.bytes=2000@2 message.max.bytes=2000@2 message.max.bytes=1048588@5
+        retention.ms=5000@1 retention.ms=5000@1 log.retention.ms=9000@3 log.retention.hours=168@5
+    "#]];
+    with_broker(dir.path(), |address| {
+        let mut client = Client::connect(address);
+        client.create_topic("orders");
+        let answers = client.alter(&[
+            (
+                TOPIC,
+                "orders",
+                &[
+                    ("retention.ms", SET, "5000"),
+                    ("cleanup.policy", APPEND, "compact"),
+                ],
+            ),
+            (BROKER, "", &[("log.retention.ms", SET, "9000")]),
+            (BROKER, "1", &[("message.max.bytes", SET, "2000")]),
+            (GROUP, "g", &[("consumer.session.timeout.ms", SET, "50000")]),
+            (CLIENT_METRICS, "m", &[("interval.ms", SET, "1000")]),
+        ]);
+        expect![[r#"
+            2 orders: 0 -
+            4 : 0 -
+            4 1: 0 -
+            32 g: 0 -
+            16 m: 0 -
+        "#]]
+        .assert_eq(&answers);
+        changed.assert_eq(&client.describe(TOPIC, "orders", &keys));
+    });
+    with_broker(dir.path(), |address| {
+        let mut client = Client::connect(address);
+        changed.assert_eq(&client.describe(TOPIC, "orders", &keys));
+        let described = client.describe(GROUP, "g", &["consumer.session.timeout.ms"])
+            + &client.describe(CLIENT_METRICS, "m", &["interval.ms"])
+            + &client.describe(BROKER, "", &[]);
+        expect![[r#"
+            consumer.session.timeout.ms=50000@8 consumer.session.timeout.ms=50000@8 group.consumer.session.timeout.ms=45000@5
+            interval.ms=1000@7 interval.ms=1000@7
+            log.retention.ms=9000@3 log.retention.ms=9000@3
+            min.insync.replicas=1@3 min.insync.replicas=1@3
+        "#]]
+        .assert_eq(&described);
+        let listed = client
+            .call(&ListConfigResourcesRequest::default())
+            .config_resources;
+        let listed: Vec<String> = listed
+            .iter()
+            .map(|resource| format!("{}:{}", resource.resource_type, resource.resource_name))
+            .collect();
+        assert_eq!(listed, ["32:g", "16:m", "8:1", "4:1", "2:orders"]);
+        client.alter(&[(TOPIC, "orders", &[("retention.ms", DELETE, "")])]);
+        expect![[r#"
+            retention.ms=9000@3 log.retention.ms=9000@3 log.retention.hours=168@5
+        "#]]
+        .assert_eq(&client.describe(TOPIC, "orders", &["retention.ms"]));
+    });
+}
+
+#[test]
+fn each_resource_has_its_own_refusal() {
+    let dir = tempfile::tempdir().unwrap();
+    with_broker(dir.path(), |address| {
+        let mut client = Client::connect(address);
+        client.create_topic("orders");
+        let answers = client.alter(&[
+            (TOPIC, "orders", &[("retention.ms", SET, "5000")]),
+            (TOPIC, "nowhere", &[("retention.ms", SET, "5000")]),
+            (TOPIC, "twice", &[]),
+            (TOPIC, "twice", &[]),
+            (BROKER, "7", &[("log.retention.ms", SET, "1")]),
+            (BROKER, "1", &[("node.id", SET, "1")]),
+            (LOGGER, "1", &[("root", SET, "INFO")]),
+            (99, "x", &[]),
+        ]);
+        expect![[r#"
+            2 orders: 0 -
+            2 nowhere: 3 The topic 'nowhere' does not exist.
+            2 twice: 42 Each resource must appear at most once.
+            2 twice: 42 Each resource must appear at most once.
+            4 7: 42 Unexpected broker id, expected 1, but received 7
+            4 1: 42 Cannot update these configs dynamically: [node.id]
+            8 1: 40 Logger root does not exist!
+            99 x: 42 Unknown resource type 99
+        "#]]
+        .assert_eq(&answers);
+        let described = [
+            (TOPIC, "nowhere"),
+            (TOPIC, "no/where"),
+            (BROKER, "7"),
+            (BROKER, "x"),
+            (GROUP, ""),
+            (99, "x"),
+        ]
+        .map(|(kind, name)| client.describe(kind, name, &[]));
+        expect![[r#"
+            3 
+            17 Topic name is invalid: 'no/where' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'
+            42 Unexpected broker id, expected 1 or empty string, but received 7
+            42 Broker id must be an integer, but it is: x
+            42 Group name must not be empty
+            42 The request contradicts itself or the protocol."#]]
+        .assert_eq(&described.join("\n"));
+    });
+}
+
+#[test]
+fn a_lower_limit_of_connections_counts_from_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    with_broker(dir.path(), |address| {
+        let mut client = Client::connect(address);
+        client.alter(&[(BROKER, "", &[("max.connections.per.ip", SET, "1")])]);
+        let mut second = TcpStream::connect(address).unwrap();
+        assert_eq!(second.read(&mut [0; 1]).unwrap_or(0), 0);
+        client.alter(&[(BROKER, "", &[("max.connections.per.ip", DELETE, "")])]);
+        Client::connect(address).create_topic("orders");
+    });
+}
+
+#[test]
+fn quotas_and_features_outlive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    with_broker(dir.path(), |address| {
+        let mut client = Client::connect(address);
+        let user = EntityData {
+            entity_type: "user".into(),
+            entity_name: Some("u".into()),
+            ..Default::default()
+        };
+        let op = OpData {
+            key: "producer_byte_rate".into(),
+            value: 1000.0,
+            ..Default::default()
+        };
+        let quota = EntryData {
+            entity: vec![user],
+            ops: vec![op],
+            ..Default::default()
+        };
+        let empty = EntryData::default();
+        let request = AlterClientQuotasRequest {
+            entries: vec![quota, empty],
+            ..Default::default()
+        };
+        let codes: Vec<i16> = client
+            .call(&request)
+            .entries
+            .iter()
+            .map(|entry| entry.error_code)
+            .collect();
+        assert_eq!(codes, [0, 42]);
+        let down = FeatureUpdateKey {
+            feature: "transaction.version".into(),
+            max_version_level: 1,
+            upgrade_type: 2,
+            ..Default::default()
+        };
+        let request = UpdateFeaturesRequest {
+            feature_updates: vec![down],
+            ..Default::default()
+        };
+        assert_eq!(client.call(&request).error_code, 0);
+        let unknown = FeatureUpdateKey {
+            feature: "nope".into(),
+            max_version_level: 1,
+            ..Default::default()
+        };
+        let request = UpdateFeaturesRequest {
+            feature_updates: vec![unknown],
+            ..Default::default()
+        };
+        assert_eq!(client.call(&request).error_code, 95);
+    });
+    with_broker(dir.path(), |address| {
+        let mut client = Client::connect(address);
+        let entries = client
+            .call(&DescribeClientQuotasRequest::default())
+            .entries
+            .unwrap();
+        let values: Vec<(&str, f64)> = entries
+            .iter()
+            .flat_map(|e| &e.values)
+            .map(|v| (&*v.key, v.value))
+            .collect();
+        assert_eq!(values, [("producer_byte_rate", 1000.0)]);
+        let request = ApiVersionsRequest {
+            client_software_name: "test".into(),
+            client_software_version: "1".into(),
+            ..Default::default()
+        };
+        let features = client.call(&request).finalized_features;
+        let level = features
+            .iter()
+            .find(|feature| &*feature.name == "transaction.version")
+            .unwrap();
+        assert_eq!(level.max_version_level, 1);
+    });
+}
+
+#[test]
+fn a_cluster_of_one_describes_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    with_broker(dir.path(), |address| {
+        let mut client = Client::connect(address);
+        client.create_topic("orders");
+        let partition = PartitionData::default();
+        let log = TopicData {
+            topic_name: "__cluster_metadata".into(),
+            partitions: vec![partition],
+            ..Default::default()
+        };
+        let quorum = client.call(&DescribeQuorumRequest {
+            topics: vec![log],
+            ..Default::default()
+        });
+        let quorum = &quorum.topics[0].partitions[0];
+        assert_eq!(
+            (
+                quorum.leader_id,
+                quorum.current_voters.len(),
+                quorum.error_code
+            ),
+            (1, 1, 0)
+        );
+        assert!(
+            quorum.leader_epoch > 0
+                && quorum.current_voters[0].log_end_offset >= quorum.high_watermark
+        );
+
+        let dirs = client
+            .call(&DescribeLogDirsRequest {
+                topics: None,
+                ..Default::default()
+            })
+            .results;
+        let logs: Vec<&str> = dirs
+            .iter()
+            .flat_map(|dir| &dir.topics)
+            .map(|topic| &*topic.name)
+            .collect();
+        assert_eq!(logs, ["orders"]);
+
+        let orders = TopicPartitions {
+            topic: "orders".into(),
+            partitions: vec![0, 5],
+            ..Default::default()
+        };
+        let request = ElectLeadersRequest {
+            topic_partitions: Some(vec![orders]),
+            ..Default::default()
+        };
+        let elected = client
+            .call(&request)
+            .replica_election_results
+            .remove(0)
+            .partition_result;
+        let elected: Vec<i16> = elected
+            .iter()
+            .map(|partition| partition.error_code)
+            .collect();
+        assert_eq!(elected, [84, 3]);
+
+        let partition = |index, replicas: &[i32]| ReassignablePartition {
+            partition_index: index,
+            replicas: Some(replicas.to_vec()),
+            ..Default::default()
+        };
+        let partitions = vec![partition(0, &[1]), partition(0, &[9]), partition(3, &[1])];
+        let topic = ReassignableTopic {
+            name: "orders".into(),
+            partitions,
+            ..Default::default()
+        };
+        let request = AlterPartitionReassignmentsRequest {
+            topics: vec![topic],
+            ..Default::default()
+        };
+        let moved = client.call(&request).responses.remove(0).partitions;
+        let moved: Vec<i16> = moved.iter().map(|partition| partition.error_code).collect();
+        assert_eq!(moved, [0, 39, 3]);
+        let ongoing = ListPartitionReassignmentsRequest {
+            topics: None,
+            ..Default::default()
+        };
+        assert!(client.call(&ongoing).topics.is_empty());
+
+        let answer = client.call(&UnregisterBrokerRequest {
+            broker_id: 9,
+            ..Default::default()
+        });
+        assert_eq!(answer.error_code, 102);
+    });
+}
