@@ -2,14 +2,16 @@
 //!
 //! Invariant: handlers only read here; `publisher.rs` changes image and partitions, as the metadata log says.
 
+pub mod settings;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use ottla_config::{BrokerConfig, TopicConfigs};
 use ottla_controller::{NewTopic, ProducerIdBlock};
-use ottla_log::LogConfig;
-use ottla_metadata::{ConfigResource, MetadataImage};
+use ottla_log::{LogConfig, LogManager};
+use ottla_metadata::MetadataImage;
 use ottla_protocol::{ErrorCode, Str};
 use ottla_replica::Settings;
 
@@ -18,9 +20,9 @@ use crate::controller::ControllerHandle;
 use crate::fetch_session::SessionCache;
 use crate::groups::Groups;
 use crate::loggers::Loggers;
-use crate::logs::LogManager;
 use crate::producer_ids::ProducerIds;
 use crate::topics::{OFFSETS_TOPIC, Topics};
+use settings::{effective_config, millis};
 
 /// `min.incremental.fetch.session.eviction.ms`, which Kafka does not let anybody configure either.
 const FETCH_SESSION_EVICTION_MS: i64 = 120_000;
@@ -122,63 +124,21 @@ impl Broker {
 
     /// Follows dynamic configuration of this broker, or of all.
     pub(crate) fn follow_own_configs(&self, image: &MetadataImage) {
-        let overrides = |resource| {
-            let map = image.config(&resource);
-            map.iter()
-                .map(|(name, value)| (name.to_string(), value.to_string()))
-                .collect()
-        };
-        let (cluster, own) = (
-            overrides(ConfigResource::cluster()),
-            overrides(ConfigResource::broker(self.node_id)),
-        );
-        match self.static_config.with_dynamic(&cluster, &own) {
-            Ok(config) => {
-                self.config.store(Arc::new(config));
-                if let Some(follow) = self.config_follower.get() {
-                    follow(&self.config());
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "dynamic configuration cannot be used; what was in force stays")
-            }
+        self.config
+            .store(effective_config(&self.static_config, image));
+        if let Some(follow) = self.config_follower.get() {
+            follow(&self.config());
         }
     }
 
     /// What a topic's configuration comes to: its own over the broker's.
     pub fn topic_configs(&self, image: &MetadataImage, topic: &str) -> Arc<TopicConfigs> {
-        let overrides = image.config(&ConfigResource::topic(topic));
-        let config = self.config();
-        let pairs = overrides
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
-        Arc::new(config.topic_defaults.with_overrides(pairs).unwrap_or_else(|error| {
-            // Only a log written by another version can hold what this one refuses.
-            tracing::error!(topic, %error, "the topic's configuration cannot be read; the broker's is used");
-            config.topic_defaults.clone()
-        }))
+        settings::topic_configs(&self.config(), image, topic)
     }
 
     /// The part of a topic's configuration that its logs need.
     pub fn log_config(&self, configs: &TopicConfigs) -> Arc<LogConfig> {
-        let config = self.config();
-        Arc::new(LogConfig {
-            segment_bytes: configs.segment_bytes.max(0) as u32,
-            segment_ms: configs.segment_ms_max(),
-            segment_jitter_ms: configs.segment_jitter_ms,
-            segment_index_bytes: configs.segment_index_bytes.max(0) as u32,
-            index_interval_bytes: configs.index_interval_bytes.max(0) as u32,
-            retention_ms: configs.retention_ms,
-            retention_bytes: configs.retention_bytes,
-            is_delete: configs.cleanup_delete,
-            is_compact: configs.cleanup_compact,
-            file_delete_delay_ms: configs.file_delete_delay_ms,
-            flush_messages: configs.flush_messages,
-            flush_ms: configs.flush_ms,
-            flush_bytes: config.log.flush_interval_bytes,
-            producer_id_expiration_ms: millis(config.transaction.producer_id_expiration_ms),
-            is_transaction_verified: config.transaction.partition_verification,
-        })
+        settings::log_config(&self.config(), configs)
     }
 
     pub fn replica_settings(&self, configs: &TopicConfigs) -> Settings {
@@ -300,8 +260,4 @@ fn group_config(config: &BrokerConfig) -> ottla_coordinator::GroupConfig {
         },
         ..Default::default()
     }
-}
-
-fn millis(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }

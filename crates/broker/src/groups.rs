@@ -91,14 +91,17 @@ impl Groups {
         let mut homes = self.homes.write().expect("group homes lock");
         if let Home::Here(shard) = &home {
             let topics = Arc::clone(&self.topics.read().expect("group topics lock"));
-            shard.tell(|machine, _now_ms| machine.handle_metadata(topics, &TopicsChange::default()));
+            shard
+                .tell(|machine, _now_ms| machine.handle_metadata(topics, &TopicsChange::default()));
         }
         homes[partition as usize] = home;
     }
 
     /// Shows a change of the metadata to the machines, if it concerns topics.
     pub fn follow(&self, image: &Arc<MetadataImage>, delta: &MetadataDelta) {
-        let Some(change) = catalog::topics_change(delta) else { return };
+        let Some(change) = catalog::topics_change(delta) else {
+            return;
+        };
         let topics: Arc<dyn TopicCatalog> = Arc::new(Catalog::new(Arc::clone(image)));
         *self.topics.write().expect("group topics lock") = Arc::clone(&topics);
         self.tell_all(|machine, _now_ms| machine.handle_metadata(Arc::clone(&topics), &change));

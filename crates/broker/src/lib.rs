@@ -13,7 +13,6 @@ mod coordinators;
 mod fetch_session;
 mod groups;
 mod loggers;
-mod logs;
 mod partition;
 mod producer_ids;
 mod publisher;

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use ottla_config::TopicConfigs;
 use ottla_coordinator::DeletedTopic;
-use ottla_metadata::{ConfigResource, LocalReplica, MetadataDelta, MetadataImage, ResourceType};
+use ottla_metadata::{
+    ConfigResource, LocalReplica, MetadataDelta, MetadataImage, ResourceType, directory,
+};
 use ottla_protocol::ids::TopicPartition;
 use ottla_protocol::{Str, Uuid};
 use ottla_replica::{Assignment, Leader};
@@ -20,20 +22,42 @@ use crate::topics::{OFFSETS_TOPIC, Topic};
 
 pub struct Publisher {
     broker: Arc<Broker>,
+    /// Everything is followed for the first time: replicas that seem new have their logs already.
+    is_starting: bool,
 }
 
 impl Publisher {
     pub fn new(broker: Arc<Broker>) -> Self {
-        Self { broker }
+        Self {
+            broker,
+            is_starting: false,
+        }
     }
 
     /// Follows everything that a start finds in the metadata log.
     pub fn publish_all(&mut self, image: MetadataImage) {
+        self.set_aside_strays(&image);
+        self.is_starting = true;
         // Everything is a change from nothing.
         match MetadataImage::default().apply(&image.to_records()) {
             Ok((_, delta)) => self.publish(image, &delta),
             Err(error) => {
                 tracing::error!(%error, "the metadata cannot be written as records and read again")
+            }
+        }
+        self.is_starting = false;
+    }
+
+    /// Sets logs aside whose topic was deleted while the broker could not hear of it.
+    fn set_aside_strays(&self, image: &MetadataImage) {
+        for log in self.broker.logs.logs() {
+            let partition = log.partition();
+            let is_known = image.topic(&partition.topic).is_some_and(|topic| {
+                topic.partition(partition.partition).is_some()
+                    && log.topic_id().is_none_or(|id| id == topic.id)
+            });
+            if !is_known && let Err(error) = self.broker.logs.set_aside_as_stray(partition) {
+                tracing::error!(%partition, %error, "a log without metadata stays in the way");
             }
         }
     }
@@ -117,6 +141,8 @@ impl Publisher {
             &name,
             replica.topic_id,
             config,
+            self.directory(replica),
+            replica.is_new && !self.is_starting,
             self.broker.now_ms(),
         ) {
             Ok(log) => log,
@@ -155,6 +181,12 @@ impl Publisher {
         )))
     }
 
+    /// The directory that the metadata names for the replica, if it names one.
+    fn directory(&self, replica: &LocalReplica) -> Option<Uuid> {
+        let assigned = replica.registration.directory_of(self.broker.node_id)?;
+        (!directory::is_reserved(assigned)).then_some(assigned)
+    }
+
     fn remove(&self, delta: &MetadataDelta) {
         for topic in delta.deleted_topics.values() {
             for index in topic.partitions.keys() {
@@ -162,10 +194,10 @@ impl Publisher {
                     topic: topic.name.clone(),
                     partition: *index,
                 };
-                if let Err(error) = self
-                    .broker
-                    .logs
-                    .delete(&name, topic.id, self.broker.now_ms())
+                if let Err(error) =
+                    self.broker
+                        .logs
+                        .delete(&name, Some(topic.id), self.broker.now_ms())
                 {
                     tracing::error!(topic = %topic.name, partition = index, %error, "cannot delete a log");
                 }

@@ -12,37 +12,51 @@ use std::time::Duration;
 use bytes::Bytes;
 use ottla_config::BrokerConfig;
 use ottla_controller::{Controller, Heartbeat, Registration, bootstrap_records};
+use ottla_log::{
+    Background, BackgroundTicks, DEFAULT_OPEN_FILES_MAX, DirsError, Disk, Environment, LogDir,
+    LogDirs, LogManager, ManagerSettings,
+};
 use ottla_metadata::{Endpoint, MetadataImage, MetadataVersion, supported_features};
 use ottla_net::{
     BindError, ConnectionInfo, Limits, ListenerConfig, Outcome, Server, ServerHandle, Service,
 };
+use ottla_protocol::ids::TopicPartition;
 use ottla_protocol::{Str, Uuid};
 
 use crate::api;
 use crate::broker::Broker;
+use crate::broker::settings::{effective_config, log_config, millis, topic_configs};
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::controller::{self, CommandError, ControllerHandle};
 use crate::loggers::Loggers;
-use crate::logs::LogManager;
 use crate::publisher::Publisher;
 use crate::quorum::QuorumError;
 use crate::quorum::local::{LocalQuorum, LocalQuorumConfig};
 
 /// How long requests in flight may go on when the broker stops.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// Threads for syncing rolled segments, reserving blocks ahead, and writeback.
+const LOG_THREADS: usize = 2;
 
 /// A broker that answers.
 pub struct RunningBroker {
     broker: Arc<Broker>,
     net: ServerHandle,
     controller: JoinHandle<()>,
+    /// Flushing, retention and checkpoints, until it is dropped.
+    log_ticks: BackgroundTicks,
+    broker_epoch: i64,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("the log directories cannot be used: {0}")]
-    Logs(#[from] std::io::Error),
+    Dirs(#[from] DirsError),
+    #[error("the logs cannot be used: {0}")]
+    Logs(#[from] ottla_log::StartError),
+    #[error("the system refuses a thread or a directory: {0}")]
+    System(#[from] std::io::Error),
     #[error("the metadata log cannot be used: {0}")]
     Quorum(#[from] QuorumError),
     #[error(transparent)]
@@ -61,12 +75,15 @@ pub enum StartError {
 pub async fn start(config: BrokerConfig) -> Result<RunningBroker, StartError> {
     let clock = Clock;
     let config = Arc::new(config);
-    let logs = Arc::new(LogManager::open(&config.log.dirs)?);
-    let cluster_id = Str::from_static("ottla");
-    let directory = Uuid::from_u128(77 << 64);
-
-    let (quorum, image) = open_quorum(&config, &logs, clock.now_ms()).await?;
+    let environment = Environment::new(
+        Disk::new(),
+        DEFAULT_OPEN_FILES_MAX,
+        Background::threads(LOG_THREADS)?,
+    );
+    let dirs = LogDirs::open(environment, &config.log.dirs, config.node_id, None)?;
+    let cluster_id = Str::from(dirs.cluster_id().to_string());
     let server = Server::bind(limits(&config), &listeners(&config).await?)?;
+    let (quorum, image, logs) = open_logs(&config, dirs, clock).await?;
     let broker = Broker::new(
         cluster_id.clone(),
         Arc::clone(&config),
@@ -80,19 +97,23 @@ pub async fn start(config: BrokerConfig) -> Result<RunningBroker, StartError> {
         cluster_id,
         Arc::clone(&config),
         image.clone(),
-        sessions_over(&config, &clock),
+        sessions_over(&config, clock),
     );
     publisher.publish_all(image);
     let (handle, thread) = controller::start(controller, Box::new(quorum), publisher, clock)?;
     broker.set_controller(handle.clone());
-    join(
-        &handle,
-        &config,
-        &broker,
-        server.addresses(),
-        vec![directory],
-    )
-    .await?;
+    let broker_epoch = join(&handle, &config, &broker, server.addresses()).await?;
+    let log_ticks = logs.run_in_background(
+        move || clock.now_ms(),
+        |failure| {
+            tracing::error!(
+                dir = %failure.path.display(),
+                reason = failure.reason,
+                partitions = failure.partitions.len(),
+                "a log directory failed; its partitions answer with KAFKA_STORAGE_ERROR until a restart"
+            );
+        },
+    )?;
 
     let net = server.start(Arc::new(BrokerService {
         broker: Arc::clone(&broker),
@@ -105,6 +126,8 @@ pub async fn start(config: BrokerConfig) -> Result<RunningBroker, StartError> {
         broker,
         net,
         controller: thread,
+        log_ticks,
+        broker_epoch,
     })
 }
 
@@ -123,12 +146,14 @@ impl RunningBroker {
     pub async fn stop(self) {
         self.net.stop(STOP_GRACE).await;
         self.broker.stop_controller();
-        let (broker, controller) = (self.broker, self.controller);
+        let (broker, controller, broker_epoch) = (self.broker, self.controller, self.broker_epoch);
+        let log_ticks = self.log_ticks;
         let stopped = tokio::task::spawn_blocking(move || {
             if controller.join().is_err() {
                 tracing::error!("the controller's thread ended by a panic");
             }
-            broker.logs.close();
+            drop(log_ticks);
+            broker.logs.shutdown(broker_epoch);
         });
         if let Err(error) = stopped.await {
             tracing::error!(%error, "the logs were not closed");
@@ -157,37 +182,78 @@ impl Service for BrokerService {
     }
 }
 
-async fn open_quorum(
-    config: &BrokerConfig,
-    logs: &Arc<LogManager>,
-    now_ms: i64,
-) -> Result<(LocalQuorum, MetadataImage), StartError> {
-    let quorum_config = LocalQuorumConfig {
+/// Replays the metadata log, then loads (and recovers) the logs under the configuration that it tells.
+async fn open_logs(
+    config: &Arc<BrokerConfig>,
+    dirs: LogDirs,
+    clock: Clock,
+) -> Result<(LocalQuorum, MetadataImage, Arc<LogManager>), StartError> {
+    let config = Arc::clone(config);
+    let opened = tokio::task::spawn_blocking(move || {
+        let dir = metadata_dir(&config, &dirs)?;
+        let now_ms = clock.now_ms();
+        let (quorum, image) =
+            LocalQuorum::open(dirs.environment(), &dir, quorum_config(&config), now_ms)?;
+        let in_force = effective_config(&config, &image);
+        let config_of = |partition: &TopicPartition| {
+            log_config(
+                &in_force,
+                &topic_configs(&in_force, &image, &partition.topic),
+            )
+        };
+        let (logs, summary) =
+            LogManager::start(dirs, manager_settings(&in_force), &config_of, now_ms)?;
+        if logs.len() > 0 {
+            tracing::info!(?summary, "logs are loaded");
+        }
+        Ok((quorum, image, logs))
+    });
+    opened.await.map_err(std::io::Error::other)?
+}
+
+/// The log directory that `metadata.log.dir` names, which need not be one of `log.dirs`.
+fn metadata_dir(config: &BrokerConfig, dirs: &LogDirs) -> Result<Arc<LogDir>, StartError> {
+    std::fs::create_dir_all(&config.metadata.dir)?;
+    let path = config.metadata.dir.canonicalize()?;
+    let shared = dirs.dirs().iter().find(|open| open.dir.path() == path);
+    Ok(shared.map_or_else(|| LogDir::new(path), |open| Arc::clone(&open.dir)))
+}
+
+fn quorum_config(config: &BrokerConfig) -> LocalQuorumConfig {
+    LocalQuorumConfig {
         node_id: config.node_id,
         log: ottla_log::LogConfig {
             segment_bytes: config.metadata.segment_bytes,
-            segment_ms: i64::try_from(config.metadata.segment_ms).unwrap_or(i64::MAX),
+            segment_ms: millis(config.metadata.segment_ms),
             // Snapshots make room, not age or size.
             retention_ms: -1,
             retention_bytes: -1,
             ..Default::default()
         },
         snapshot_after_bytes: config.metadata.snapshot_after_bytes,
-        snapshot_interval_ms: config
-            .metadata
-            .snapshot_interval_ms
-            .and_then(|ms| i64::try_from(ms).ok()),
-    };
-    let logs = Arc::clone(logs);
-    let opened = tokio::task::spawn_blocking(move || {
-        LocalQuorum::open(&logs.environment, &logs.dir, quorum_config, now_ms)
-    });
-    Ok(opened.await.map_err(std::io::Error::other)??)
+        snapshot_interval_ms: config.metadata.snapshot_interval_ms.map(millis),
+    }
+}
+
+fn manager_settings(config: &BrokerConfig) -> ManagerSettings {
+    ManagerSettings {
+        recovery_threads_per_dir: config.log.recovery_threads_per_dir,
+        recovery_point_checkpoint_ms: millis(config.log.flush_offset_checkpoint_interval_ms),
+        log_start_checkpoint_ms: millis(config.log.flush_start_offset_checkpoint_interval_ms),
+        high_watermark_checkpoint_ms: millis(
+            config.replication.high_watermark_checkpoint_interval_ms,
+        ),
+        retention_check_ms: millis(config.log.retention_check_interval_ms),
+        producer_expiration_check_ms: millis(
+            config.transaction.producer_id_expiration_check_interval_ms,
+        ),
+        ..ManagerSettings::default()
+    }
 }
 
 /// A moment at which every session of a broker had ended: with the directory locked, none of them lives.
-fn sessions_over(config: &BrokerConfig, clock: &Clock) -> i64 {
-    let timeout = i64::try_from(config.quorum.broker_session_timeout_ms).unwrap_or(i64::MAX);
+fn sessions_over(config: &BrokerConfig, clock: Clock) -> i64 {
+    let timeout = millis(config.quorum.broker_session_timeout_ms);
     clock.now_ms().saturating_sub(timeout)
 }
 
@@ -197,8 +263,7 @@ async fn join(
     config: &BrokerConfig,
     broker: &Broker,
     addresses: Vec<(Arc<str>, SocketAddr)>,
-    log_dirs: Vec<Uuid>,
-) -> Result<(), StartError> {
+) -> Result<i64, StartError> {
     if broker.image().features.metadata_version.is_none() {
         let bootstrap = bootstrap_records(MetadataVersion::LATEST_PRODUCTION);
         controller
@@ -214,8 +279,15 @@ async fn join(
         features: supported_features(),
         rack: config.rack.clone().map(Str::from),
         is_migrating_zk_broker: false,
-        log_dirs,
-        previous_broker_epoch: -1,
+        log_dirs: broker
+            .logs
+            .dirs()
+            .dirs()
+            .iter()
+            .map(|open| open.directory_id)
+            .collect(),
+        // After a clean stop nothing was lost, and no partition needs a new leader.
+        previous_broker_epoch: broker.logs.previous_broker_epoch().unwrap_or(-1),
     };
     let broker_epoch = controller
         .run(move |controller, context| controller.register_broker(context, &registration))
@@ -230,7 +302,7 @@ async fn join(
     controller
         .run(move |controller, context| controller.heartbeat(context, &heartbeat))
         .await?;
-    Ok(())
+    Ok(broker_epoch)
 }
 
 /// What clients are told of the listeners; a port of 0 stands for the one that was bound.

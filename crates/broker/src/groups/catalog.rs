@@ -60,7 +60,10 @@ pub fn topics_change(delta: &MetadataDelta) -> Option<TopicsChange> {
         return None;
     }
     let changed = delta.topics.values().map(|topic| topic.name.clone());
-    let deleted = delta.deleted_topics.values().map(|topic| topic.name.clone());
+    let deleted = delta
+        .deleted_topics
+        .values()
+        .map(|topic| topic.name.clone());
     Some(TopicsChange {
         changed: changed.chain(deleted).collect(),
         has_new_topics: delta.topics.values().any(|topic| topic.created),

@@ -101,7 +101,9 @@ impl Shard {
                     tokio::task::spawn_blocking(move || {
                         let resolved = task.resolve(&*topics);
                         if let Some(shard) = this.upgrade() {
-                            shard.tell(|machine, now_ms| machine.handle_regexes_resolved(now_ms, resolved));
+                            shard.tell(|machine, now_ms| {
+                                machine.handle_regexes_resolved(now_ms, resolved)
+                            });
                         }
                     });
                 }
