@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use ottla_net::client::{
@@ -115,6 +116,8 @@ async fn consume_alone(
         .into_iter()
         .map(|(topic, partition)| (topic, partition, args.from));
     consumer.assign(positions.collect()).await?;
+    // One for the whole run: an interruption while records are printed counts as well.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     loop {
         if let Some(ends) = &mut ends {
             for (topic, partition, offset) in consumer.delivered() {
@@ -129,7 +132,7 @@ async fn consume_alone(
         }
         let fetched = tokio::select! {
             fetched = consumer.poll(POLL) => fetched?,
-            _ = tokio::signal::ctrl_c() => return printer.flush(),
+            _ = &mut interrupted => return printer.flush(),
         };
         let Some(mut fetched) = fetched else {
             printer.idle += POLL;
@@ -166,10 +169,11 @@ async fn consume_in_group(
     };
     let mut consumer = GroupConsumer::new(client, group, config);
     let mut last_commit = Instant::now();
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     loop {
         let fetched = tokio::select! {
             fetched = consumer.poll(POLL) => fetched?,
-            _ = tokio::signal::ctrl_c() => break,
+            _ = &mut interrupted => break,
         };
         if let Some(fetched) = fetched {
             let next_offset = match printer.print(&fetched) {

@@ -285,3 +285,31 @@ fn errors_say_what_happened_and_set_the_exit_code() {
     let text = String::from_utf8_lossy(&unreachable.stderr).into_owned();
     assert!(text.contains("127.0.0.1:1"), "{text}");
 }
+
+#[test]
+fn an_interrupted_member_commits_and_leaves() {
+    let broker = Broker::start();
+    broker.run("topics create t", "");
+    broker.run("produce t", "one\ntwo\n");
+    let mut member = broker
+        .command("consume t --group g --from earliest")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(member.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "one");
+    assert_eq!(lines.next().unwrap().unwrap(), "two");
+    let id = member.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert!(member.wait().unwrap().success());
+
+    let group = &broker.run_json("groups describe g")[0];
+    assert_eq!(group["state"], "Empty");
+    assert_eq!(group["partitions"][0]["committed"], 2);
+}

@@ -215,7 +215,8 @@ impl GroupConsumer {
     /// Commits, and leaves the group so that it need not wait for the session to expire.
     pub async fn close(mut self) -> Result<(), ClientError> {
         self.commit().await?;
-        if self.membership.take().is_none() {
+        self.membership = None;
+        if self.member_id.is_empty() {
             return Ok(());
         }
         let request = LeaveGroupRequest {
