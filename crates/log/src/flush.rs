@@ -151,7 +151,8 @@ impl Log {
             .map_err(|error| self.log_dir.note(error))
     }
 
-    fn settle(&self, active: &Segment) -> Result<(), StorageError> {
+    /// The part of [`Log::flush_and_settle`] that follows the flush.
+    pub(crate) fn settle(&self, active: &Segment) -> Result<(), StorageError> {
         active.flush_indexes()?;
         // Only the encoding needs the writer; the file does not.
         let (offset, truncations, bytes) = {

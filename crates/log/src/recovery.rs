@@ -262,7 +262,12 @@ impl Recovery<'_, '_> {
         } else {
             None
         };
-        let Some(batch) = located else {
+        // The batches behind the last index entry are read again: only they tell their timestamps.
+        let start = match located {
+            Some(batch) => entry_before(segment, batch.position)?,
+            None => None,
+        };
+        let Some(start) = start else {
             segment.reset_derived()?;
             segment
                 .txn_index
@@ -270,20 +275,19 @@ impl Recovery<'_, '_> {
                 .context("cut", segment.path(FileKind::TxnIndex))?;
             return Ok((0, segment.base_offset));
         };
-        let (position, offset) = (batch.position, batch.base_offset);
         segment
             .offset_index
-            .truncate(|entry| u64::from(entry.position) < position && entry.offset < offset)
+            .truncate(|entry| u64::from(entry.position) <= start.position)
             .context("cut", segment.path(FileKind::OffsetIndex))?;
         segment
             .time_index
-            .truncate(|entry| entry.offset < offset)
+            .truncate(|entry| entry.offset <= start.last_offset)
             .context("cut", segment.path(FileKind::TimeIndex))?;
         segment
             .txn_index
-            .truncate(offset)
+            .truncate(from_offset)
             .context("cut", segment.path(FileKind::TxnIndex))?;
-        Ok((position, offset))
+        Ok((start.position, start.base_offset))
     }
 
     /// Reads a segment from `position` on, with checksums. With `build`, indexes, producers and epochs follow.
@@ -603,6 +607,22 @@ fn skip_damage(
             Ok(true)
         }
         Ok(_) | Err(ReadError::Damaged(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The batch of the last index entry at or before `position`, if the entry is true.
+fn entry_before(segment: &Segment, position: u64) -> Result<Option<ScannedBatch>, OpenError> {
+    let entry = segment
+        .offset_index
+        .floor(|entry| u64::from(entry.position) <= position)
+        .context("read", segment.path(FileKind::OffsetIndex))?;
+    let Some(entry) = entry else {
+        return Ok(None);
+    };
+    match segment.batch_at(u64::from(entry.position)) {
+        Ok(batch) => Ok(batch.filter(|batch| batch.last_offset == entry.offset)),
+        Err(ReadError::Damaged(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

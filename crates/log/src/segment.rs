@@ -122,10 +122,7 @@ impl Segment {
             if stamps.first_batch.is_none() && batch.position == 0 {
                 stamps.first_batch = Some(batch.max_timestamp);
             }
-            let known = stamps.max.unwrap_or(TimestampOffset {
-                timestamp: NO_TIMESTAMP,
-                offset: self.base_offset,
-            });
+            let known = self.known_max(&stamps);
             let max = if batch.max_timestamp > known.timestamp {
                 TimestampOffset {
                     timestamp: batch.max_timestamp,
@@ -254,10 +251,18 @@ impl Segment {
     /// The largest timestamp, or -1 and the base offset if there is none.
     pub fn max_timestamp(&self) -> TimestampOffset {
         let mut stamps = self.stamps();
-        if let Some(max) = stamps.max {
-            return max;
-        }
-        let max = match self.time_index.last() {
+        let max = self.known_max(&stamps);
+        stamps.max = Some(max);
+        max
+    }
+
+    /// The largest timestamp as far as it is known: of a segment that was just opened the time index tells it.
+    fn known_max(&self, stamps: &Stamps) -> TimestampOffset {
+        stamps.max.unwrap_or_else(|| self.last_indexed_timestamp())
+    }
+
+    fn last_indexed_timestamp(&self) -> TimestampOffset {
+        match self.time_index.last() {
             Some(entry) => TimestampOffset {
                 timestamp: entry.timestamp,
                 offset: entry.offset,
@@ -266,9 +271,7 @@ impl Segment {
                 timestamp: NO_TIMESTAMP,
                 offset: self.base_offset,
             },
-        };
-        stamps.max = Some(max);
-        max
+        }
     }
 
     /// The largest timestamp, or else when the file was last written: what retention by time counts from.
@@ -457,16 +460,7 @@ impl Segment {
 
     /// The largest timestamp, from the last time index entry and the batches after it.
     pub fn rescan_max_timestamp(&self) -> Result<TimestampOffset, ReadError> {
-        let mut max = match self.time_index.last() {
-            Some(entry) => TimestampOffset {
-                timestamp: entry.timestamp,
-                offset: entry.offset,
-            },
-            None => TimestampOffset {
-                timestamp: NO_TIMESTAMP,
-                offset: self.base_offset,
-            },
-        };
+        let mut max = self.last_indexed_timestamp();
         let from = self
             .offset_index
             .floor(|entry| entry.offset <= max.offset)

@@ -100,6 +100,7 @@ impl Platter {
 enum Step {
     Append(u8),
     Flush,
+    Settle,
     Roll,
     Retention,
 }
@@ -108,6 +109,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         10 => (1u8..5).prop_map(Step::Append),
         2 => Just(Step::Flush),
+        2 => Just(Step::Settle),
         1 => Just(Step::Roll),
         1 => Just(Step::Retention),
     ]
@@ -136,7 +138,7 @@ fn send(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     /// What was flushed is there, what is there was appended, and the producer goes on where the log ends.
     #[test]
@@ -162,6 +164,10 @@ proptest! {
                     sequence += i32::from(*count);
                 }
                 Step::Flush => log.flush().unwrap(),
+                Step::Settle => {
+                    log.flush().unwrap();
+                    log.settle(&log.active_segment()).unwrap();
+                }
                 Step::Roll => log.roll(0).unwrap(),
                 Step::Retention => {
                     log.set_high_watermark(log.recovery_point());

@@ -16,6 +16,8 @@ enum Step {
     Retention,
     Roll,
     Flush,
+    /// An interval flush of a large segment: indexes and producers are written too.
+    Settle,
     CleanRestart,
     /// The process dies; the checkpoint lies so far behind the recovery point.
     Crash(u16),
@@ -31,6 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Retention),
         1 => Just(Step::Roll),
         2 => Just(Step::Flush),
+        2 => Just(Step::Settle),
         1 => Just(Step::CleanRestart),
         2 => any::<u16>().prop_map(Step::Crash),
     ]
@@ -177,6 +180,10 @@ fn apply(fixture: &Fixture, log: &mut std::sync::Arc<Log>, model: &mut Model, st
             log.flush().unwrap();
             assert_eq!(log.recovery_point(), model.end);
         }
+        Step::Settle => {
+            log.flush().unwrap();
+            log.settle(&log.active_segment()).unwrap();
+        }
         Step::CleanRestart => {
             let (reopened, report) = fixture.clean(log);
             *log = reopened;
@@ -228,7 +235,7 @@ fn check(log: &Log, model: &Model, max_bytes: usize, probe: i64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn the_log_is_a_vector_of_records(
