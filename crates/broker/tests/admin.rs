@@ -8,6 +8,7 @@ use std::path::Path;
 use expect_test::expect;
 use ottla_broker::RunningBroker;
 use ottla_config::BrokerConfig;
+use ottla_protocol::frame::encode_request;
 use ottla_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use ottla_protocol::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
@@ -21,7 +22,6 @@ use ottla_protocol::messages::incremental_alter_configs_request::{
 };
 use ottla_protocol::messages::update_features_request::FeatureUpdateKey;
 use ottla_protocol::messages::*;
-use ottla_protocol::frame::encode_request;
 use ottla_protocol::{Decoder, Message, Request, ResponseHeader, Str};
 
 const TOPIC: i8 = 2;
@@ -50,6 +50,9 @@ fn with_broker(dir: &Path, test: impl FnOnce(SocketAddr)) {
     test(broker.addresses()[0].1);
     runtime.block_on(broker.stop());
 }
+
+/// Type and name of a resource, and what to do to its keys: name, operation, value.
+type Alteration<'a> = (i8, &'a str, &'a [(&'a str, i8, &'a str)]);
 
 struct Client(TcpStream);
 
@@ -88,8 +91,8 @@ impl Client {
     }
 
     /// Alters resources and tells of each the code and the words of its refusal.
-    fn alter(&mut self, resources: &[(i8, &str, &[(&str, i8, &str)])]) -> String {
-        let resource = |(kind, name, configs): &(i8, &str, &[(&str, i8, &str)])| {
+    fn alter(&mut self, resources: &[Alteration<'_>]) -> String {
+        let resource = |(kind, name, configs): &Alteration<'_>| {
             let config = |(name, config_operation, value): &(&str, i8, &str)| AlterableConfig {
                 name: Str::from(*name),
                 config_operation: *config_operation,
@@ -115,6 +118,17 @@ impl Client {
             )
         };
         self.call(&request).responses.iter().map(line).collect()
+    }
+
+    /// The topics that have a log here.
+    fn log_topics(&mut self) -> Vec<String> {
+        let request = DescribeLogDirsRequest {
+            topics: None,
+            ..Default::default()
+        };
+        let dirs = self.call(&request).results;
+        let topics = dirs.iter().flat_map(|dir| &dir.topics);
+        topics.map(|topic| topic.name.to_string()).collect()
     }
 
     /// Keys of a resource: value, source, and where else a value would come from.
@@ -274,6 +288,32 @@ fn each_resource_has_its_own_refusal() {
 }
 
 #[test]
+fn a_topic_that_comes_again_has_nothing_of_the_one_before() {
+    let dir = tempfile::tempdir().unwrap();
+    with_broker(dir.path(), |address| {
+        let mut client = Client::connect(address);
+        client.create_topic("orders");
+        client.alter(&[(TOPIC, "orders", &[("retention.ms", SET, "5000")])]);
+        let request = DeleteTopicsRequest {
+            topics: vec![delete_topics_request::DeleteTopicState {
+                name: Some("orders".into()),
+                ..Default::default()
+            }],
+            timeout_ms: 5000,
+            ..Default::default()
+        };
+        assert_eq!(client.call(&request).responses[0].error_code, 0);
+        assert_eq!(client.log_topics(), [""; 0]);
+        client.create_topic("orders");
+        assert_eq!(client.log_topics(), ["orders"]);
+        expect![[r#"
+            retention.ms=604800000@5
+        "#]]
+        .assert_eq(&client.describe(TOPIC, "orders", &["retention.ms"]));
+    });
+}
+
+#[test]
 fn a_lower_limit_of_connections_counts_from_the_next_one() {
     let dir = tempfile::tempdir().unwrap();
     with_broker(dir.path(), |address| {
@@ -396,18 +436,7 @@ fn a_cluster_of_one_describes_itself() {
                 && quorum.current_voters[0].log_end_offset >= quorum.high_watermark
         );
 
-        let dirs = client
-            .call(&DescribeLogDirsRequest {
-                topics: None,
-                ..Default::default()
-            })
-            .results;
-        let logs: Vec<&str> = dirs
-            .iter()
-            .flat_map(|dir| &dir.topics)
-            .map(|topic| &*topic.name)
-            .collect();
-        assert_eq!(logs, ["orders"]);
+        assert_eq!(client.log_topics(), ["orders"]);
 
         let orders = TopicPartitions {
             topic: "orders".into(),
