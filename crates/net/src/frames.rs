@@ -19,7 +19,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use crate::budget::{Budget, Reservation, Waiter};
-use crate::limits::{FRAME_EAGER_BYTES, FRAME_FIRST_BYTES, FRAME_GROWTH, SCRATCH_BYTES};
+use crate::limits::{FRAME_EAGER_BYTES, FRAME_STEP_MAX_BYTES, FRAME_STEP_MIN_BYTES, SCRATCH_BYTES};
 
 const PREFIX_LEN: usize = 4;
 
@@ -217,39 +217,70 @@ impl Partial {
         budget: &Budget,
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, ReadError>> {
-        if self.buffer.len() == self.buffer.capacity() {
-            ready!(self.poll_grow(budget, cx));
+        if self.room() == 0 {
+            ready!(self.poll_reserve(budget, cx));
         }
-        let missing = self.len - self.buffer.len();
-        let mut room = (&mut self.buffer).limit(missing);
+        let room = self.room();
+        if self.buffer.len() == self.buffer.capacity() {
+            if self.buffer.len() < SCRATCH_BYTES {
+                return self.poll_read_scratch(stream, room, cx);
+            }
+            let more = self.next_capacity() - self.buffer.len();
+            self.buffer.reserve(more);
+        }
+        let mut room = (&mut self.buffer).limit(room);
         let read = pin!(stream.read_buf(&mut room));
         read.poll(cx).map_err(ReadError::Io)
     }
 
-    /// Makes room for more than has arrived, in steps that follow what did.
-    fn poll_grow(&mut self, budget: &Budget, cx: &mut Context<'_>) -> Poll<()> {
-        let target = self.next_capacity();
-        // What fits the shared receive buffer is charged when the frame is served, like its peers.
-        if self.len > SCRATCH_BYTES {
-            let reserved = self
-                .reservation
-                .as_ref()
-                .map_or(0, Reservation::num_permits);
-            let missing = target.saturating_sub(reserved);
-            let more = ready!(budget.poll_reserve(missing, &mut self.waiter, cx));
-            match &mut self.reservation {
-                Some(reservation) => reservation.merge(more),
-                None => self.reservation = Some(more),
-            }
+    /// Reads the start of a frame without having made room for it: a peer that sends a length and
+    /// little more has a buffer for that little.
+    fn poll_read_scratch<R: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut R,
+        room: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, ReadError>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let room = room.min(scratch.len());
+            let mut buffer = ReadBuf::new(&mut scratch[..room]);
+            ready!(Pin::new(stream).poll_read(cx, &mut buffer)).map_err(ReadError::Io)?;
+            self.buffer.extend_from_slice(buffer.filled());
+            Poll::Ready(Ok(buffer.filled().len()))
+        })
+    }
+
+    /// Bytes that may be buffered without reserving more. What fits the shared receive buffer is
+    /// free, as it is for whole frames until they are served.
+    fn room(&self) -> usize {
+        self.reserved().max(SCRATCH_BYTES).min(self.len) - self.buffer.len()
+    }
+
+    fn reserved(&self) -> usize {
+        self.reservation
+            .as_ref()
+            .map_or(0, Reservation::num_permits)
+    }
+
+    /// Reserves what has arrived and about as much again.
+    fn poll_reserve(&mut self, budget: &Budget, cx: &mut Context<'_>) -> Poll<()> {
+        let arrived = self.buffer.len();
+        let target =
+            (arrived + arrived.clamp(FRAME_STEP_MIN_BYTES, FRAME_STEP_MAX_BYTES)).min(self.len);
+        let missing = target - self.reserved();
+        let more = ready!(budget.poll_reserve(missing, &mut self.waiter, cx));
+        match &mut self.reservation {
+            Some(reservation) => reservation.merge(more),
+            None => self.reservation = Some(more),
         }
-        self.buffer.reserve(target - self.buffer.len());
         Poll::Ready(())
     }
 
+    /// Addresses are cheap and moving bytes is not, so the buffer runs ahead of the reservation;
+    /// memory that nothing was read into is not there yet.
     fn next_capacity(&self) -> usize {
         let arrived = self.buffer.len();
-        let eager = (arrived * FRAME_GROWTH).clamp(FRAME_FIRST_BYTES, FRAME_EAGER_BYTES);
-        eager.max(arrived * 2).min(self.len)
+        (arrived * 2).max(FRAME_EAGER_BYTES).min(self.len)
     }
 }
 

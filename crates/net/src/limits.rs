@@ -32,13 +32,12 @@ pub const FRAME_STALL_MAX: Duration = Duration::from_secs(60);
 /// How long requests in flight may go on after their peer closed its side.
 pub const HALF_CLOSED_MAX: Duration = Duration::from_secs(30);
 
-/// First allocation for a frame that does not fit the shared receive buffer.
-pub(crate) const FRAME_FIRST_BYTES: usize = 64 * 1024;
+/// A frame that does not fit the shared receive buffer reserves as much again as has arrived, but
+/// at least and at most so much at a time.
+pub(crate) const FRAME_STEP_MIN_BYTES: usize = 64 * 1024;
+pub(crate) const FRAME_STEP_MAX_BYTES: usize = 1024 * 1024;
 
-/// A frame's buffer grows to this many times what has arrived …
-pub(crate) const FRAME_GROWTH: usize = 32;
-
-/// … until this size, and doubles beyond.
+/// Room made for a frame that has filled a shared receive buffer's worth; it doubles beyond.
 pub(crate) const FRAME_EAGER_BYTES: usize = 1024 * 1024;
 
 /// Slices handed to the kernel by one write.
@@ -106,6 +105,6 @@ impl Default for Limits {
     }
 }
 
-const _: () = assert!(SCRATCH_BYTES <= FRAME_FIRST_BYTES);
-const _: () = assert!(FRAME_FIRST_BYTES <= FRAME_EAGER_BYTES);
+const _: () = assert!(SCRATCH_BYTES <= FRAME_EAGER_BYTES);
+const _: () = assert!(FRAME_STEP_MIN_BYTES <= FRAME_STEP_MAX_BYTES);
 const _: () = assert!(QUEUED_BYTES_MAX_DEFAULT >= REQUEST_BYTES_MAX_DEFAULT);

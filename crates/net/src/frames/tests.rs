@@ -99,8 +99,31 @@ async fn a_claimed_length_costs_nothing_until_bytes_arrive() {
 
     wire.far.write_all(b"more").await.unwrap();
     assert_eq!(wire.read().await.unwrap(), 4);
-    let reserved = MAX - wire.budget.available();
-    assert!(reserved <= FRAME_FIRST_BYTES, "{reserved}");
+    let partial = wire.reader.partial.as_ref().unwrap();
+    assert!(partial.buffer.capacity() <= SCRATCH_BYTES);
+    assert_eq!(wire.budget.available(), MAX);
+}
+
+#[tokio::test]
+async fn what_is_reserved_follows_what_has_arrived() {
+    let mut wire = Wire::new(MAX);
+    wire.far
+        .write_all(&(MAX as i32).to_be_bytes())
+        .await
+        .unwrap();
+    let mut arrived = 0;
+    while arrived < 2_000_000 {
+        wire.far.write_all(&[0; 10_000]).await.unwrap();
+        let mut left = 10_000 + if arrived == 0 { PREFIX_LEN } else { 0 };
+        while left > 0 {
+            left -= wire.read().await.unwrap();
+        }
+        arrived += 10_000;
+        let reserved = MAX - wire.budget.available();
+        let most = arrived * 2 + FRAME_STEP_MIN_BYTES;
+        assert!(reserved <= most, "{reserved} for {arrived}");
+        assert!(reserved >= arrived || arrived <= SCRATCH_BYTES);
+    }
 }
 
 #[tokio::test]
@@ -130,8 +153,9 @@ async fn an_empty_budget_stops_the_reading_of_a_large_frame() {
     let mut wire = Wire::new(body.len());
     let held = wire.budget.try_reserve(body.len()).unwrap();
     wire.far.write_all(&framed(&body)).await.unwrap();
+    // As much as is free, and no more.
     assert_eq!(wire.read().await.unwrap(), SCRATCH_BYTES);
-
+    assert_eq!(wire.read().await.unwrap(), PREFIX_LEN);
     let read = poll_fn(|cx| {
         Poll::Ready(
             wire.reader
