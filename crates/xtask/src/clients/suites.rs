@@ -86,6 +86,8 @@ pub const ALL: &[Suite] = &[
         Toolchain::Node,
         "suite_kafkajs.js",
     ),
+    suite("java", Group::Clients, Toolchain::Java, "ClientSuite"),
+    suite("java-tools", Group::Clients, Toolchain::Java, "ToolSuite"),
     suite("franz-go", Group::Clients, Toolchain::Go, "franz-go"),
     suite(
         "confluent-kafka-transactions",
