@@ -4,7 +4,7 @@
 //! Called by every log, and set up by the manager (or by a test).
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use crate::background::Background;
@@ -130,6 +130,8 @@ pub struct LogDir {
     failure: OnceLock<String>,
     /// What was checkpointed of the logs in here is not true any more.
     pub(crate) stale: Stale,
+    /// Logs of the manager that lie in here.
+    pub(crate) log_count: AtomicUsize,
 }
 
 /// Which checkpoint files are behind.
@@ -146,6 +148,7 @@ impl LogDir {
             path: path.into(),
             failure: OnceLock::new(),
             stale: Stale::default(),
+            log_count: AtomicUsize::new(0),
         })
     }
 

@@ -287,6 +287,18 @@ impl<E: Entry> SparseIndex<E> {
         file.sync_data()
     }
 
+    /// Takes `entries` in place of those that are there. Readers see the new ones at once, from memory.
+    pub fn replace(&self, entries: Vec<E>) -> io::Result<()> {
+        {
+            let _writing = self.writing.lock().expect("index writer poisoned");
+            let mut state = self.state();
+            state.in_file = 0;
+            state.last = entries.last().copied();
+            state.pending = entries;
+        }
+        self.flush()
+    }
+
     /// Keeps the entries before the first that does not satisfy `keep`.
     pub fn truncate(&self, keep: impl Fn(&E) -> bool) -> io::Result<()> {
         let _writing = self.writing.lock().expect("index writer poisoned");

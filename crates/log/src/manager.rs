@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, RwLock};
 
 use ottla_protocol::Uuid;
@@ -126,6 +127,9 @@ impl LogManager {
         now_ms: i64,
     ) -> Result<(Arc<LogManager>, LoadSummary), StartError> {
         let (logs, summary) = load::load(&dirs, &settings, config_of, now_ms)?;
+        for log in logs.values() {
+            log.log_dir().log_count.fetch_add(1, Ordering::Relaxed);
+        }
         let schedule = Mutex::new(Schedule::new(&settings, now_ms));
         let manager = LogManager {
             dirs,
@@ -212,6 +216,7 @@ impl LogManager {
         )?;
         self.write_logs()
             .insert(log.partition().clone(), Arc::clone(&log));
+        log.log_dir().log_count.fetch_add(1, Ordering::Relaxed);
         Ok(log)
     }
 
@@ -235,14 +240,8 @@ impl LogManager {
         if self.dirs.dirs().len() == 1 {
             return online().next().ok_or(CreateError::NoDirectory);
         }
-        let logs = self.read_logs();
-        let count = |open: &OpenDir| {
-            logs.values()
-                .filter(|log| Arc::ptr_eq(log.log_dir(), &open.dir))
-                .count()
-        };
         online()
-            .min_by_key(|open| count(open))
+            .min_by_key(|open| open.dir.log_count.load(Ordering::Relaxed))
             .ok_or(CreateError::NoDirectory)
     }
 
@@ -286,6 +285,7 @@ impl LogManager {
     }
 
     fn set_aside(&self, log: &Log, suffix: &str) -> Result<PathBuf, StorageError> {
+        log.log_dir().log_count.fetch_sub(1, Ordering::Relaxed);
         let name = marked_dir_name(
             &log.partition().topic,
             log.partition().partition,

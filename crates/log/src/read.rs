@@ -144,12 +144,30 @@ impl Log {
                 bound,
                 next_base,
             };
-            match self.read_segment(segment, &tail, &request)? {
+            let found = self.read_segment(segment, &tail, &request);
+            if segment.is_index_suspect() && segment.base_offset < tail.segment {
+                self.repair_index(segment);
+            }
+            match found? {
                 Found::Range(range) => return Ok(range),
                 Found::BehindSegment => at += 1,
             }
         }
         Ok(self.empty_range(offset, &tail))
+    }
+
+    /// Builds a sealed segment's index again, in the background. A read that comes meanwhile scans the log.
+    fn repair_index(&self, segment: &Arc<Segment>) {
+        if !segment.begin_repair() {
+            return;
+        }
+        let segment = Arc::clone(segment);
+        let interval = self.config.load().index_interval_bytes;
+        self.environment.background.run(Box::new(move || {
+            if let Err(error) = segment.repair_index(interval) {
+                tracing::warn!(%error, "cannot build an offset index again");
+            }
+        }));
     }
 
     fn read_segment(

@@ -38,6 +38,10 @@ pub(crate) struct Segment {
     size: AtomicU64,
     /// Blocks behind the end are reserved.
     has_reserve: AtomicBool,
+    /// The offset index was found to lie.
+    is_index_suspect: AtomicBool,
+    /// Somebody builds it again, or could not.
+    is_being_repaired: AtomicBool,
     stamps: Mutex<Stamps>,
 }
 
@@ -69,6 +73,8 @@ impl Segment {
             txn_index: TxnIndex::new(cache, dir, base_offset),
             size: AtomicU64::new(size),
             has_reserve: AtomicBool::new(false),
+            is_index_suspect: AtomicBool::new(false),
+            is_being_repaired: AtomicBool::new(false),
             stamps: Mutex::new(Stamps {
                 max: None,
                 first_batch: None,
@@ -339,9 +345,56 @@ impl Segment {
         };
         match self.scan_for(offset, u64::from(entry.position), end, Some(entry.offset)) {
             // The index may lead astray: the log is asked instead, from its beginning.
-            Err(ReadError::Damaged(_)) => self.scan_for(offset, 0, end, None),
+            Err(ReadError::Damaged(damage)) => {
+                self.suspect_index(&damage);
+                self.scan_for(offset, 0, end, None)
+            }
             other => other,
         }
+    }
+
+    fn suspect_index(&self, damage: &Damage) {
+        if !self.is_index_suspect.swap(true, Ordering::AcqRel) {
+            tracing::error!(%damage, "met by way of the offset index");
+        }
+    }
+
+    pub fn is_index_suspect(&self) -> bool {
+        self.is_index_suspect.load(Ordering::Relaxed)
+    }
+
+    /// Whether the caller is the first to repair the index. It is tried once: where the log itself is damaged, no index
+    /// can be true.
+    pub fn begin_repair(&self) -> bool {
+        !self.is_being_repaired.swap(true, Ordering::AcqRel)
+    }
+
+    /// Builds the offset index of a segment that is not appended to again, as far as its batches can be followed.
+    pub fn repair_index(&self, index_interval_bytes: u32) -> Result<(), ReadError> {
+        let file = self.file()?;
+        let mut scan = Scan::new(&file, 0, self.size(), LARGE_WINDOW).expecting(self.base_offset);
+        let mut entries = Vec::new();
+        let mut since_entry = 0;
+        loop {
+            let batch = match scan.next_header() {
+                Ok(Some(batch)) => batch,
+                Ok(None) | Err(ScanError::Damaged { .. }) => break,
+                Err(error) => return Err(self.scan_error(error)),
+            };
+            if since_entry > u64::from(index_interval_bytes) {
+                entries.push(OffsetEntry {
+                    offset: batch.last_offset,
+                    position: batch.position as u32,
+                });
+                since_entry = 0;
+            }
+            since_entry += batch.size;
+        }
+        self.offset_index
+            .replace(entries)
+            .context("write", self.path(FileKind::OffsetIndex))?;
+        self.is_index_suspect.store(false, Ordering::Release);
+        Ok(())
     }
 
     fn scan_for(
@@ -393,7 +446,10 @@ impl Segment {
             return self.scan_ends(from, limit, end, None);
         };
         match self.scan_ends(u64::from(entry.position), limit, end, Some(entry.offset)) {
-            Err(ReadError::Damaged(_)) => self.scan_ends(from, limit, end, None),
+            Err(ReadError::Damaged(damage)) => {
+                self.suspect_index(&damage);
+                self.scan_ends(from, limit, end, None)
+            }
             other => other,
         }
     }

@@ -561,3 +561,39 @@ fn readers_and_flushers_go_along_with_an_appender() {
         assert_eq!((found.offset, found.timestamp), (2 * n, n));
     }
 }
+
+#[test]
+fn an_index_that_lies_is_found_out_and_built_again() {
+    let fixture = Fixture::new(LogConfig {
+        segment_bytes: 8_000,
+        index_interval_bytes: 200,
+        ..LogConfig::default()
+    });
+    let log = fixture.fresh();
+    for n in 0..150 {
+        append(&log, &[n, n]);
+    }
+    let (log, _) = {
+        let path = fixture.path("00000000000000000000.index");
+        log.close().unwrap();
+        let original = std::fs::read(&path).unwrap();
+        // Positions in the middle are off by a little, and still grow.
+        let mut lying = original.clone();
+        for entry in lying[8..40].chunks_exact_mut(8) {
+            entry[7] ^= 3;
+        }
+        std::fs::write(&path, &lying).unwrap();
+        let reopened = fixture.open(crate::OpenOptions {
+            recovery_point: log.recovery_point(),
+            ..crate::OpenOptions::fresh(None, 0)
+        });
+        for offset in 0..100 {
+            let range = reopened.0.read(offset, 1, true, 300).unwrap();
+            assert!(range.first_offset <= offset && offset < range.end_offset);
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), original);
+        reopened
+    };
+    log.set_high_watermark(300);
+    assert_eq!(records(&log, 0, 300).len(), 300);
+}
