@@ -203,7 +203,7 @@ async fn open_logs(
         };
         let (logs, summary) =
             LogManager::start(dirs, manager_settings(&in_force), &config_of, now_ms)?;
-        if logs.len() > 0 {
+        if !logs.is_empty() {
             tracing::info!(?summary, "logs are loaded");
         }
         Ok((quorum, image, logs))
