@@ -21,5 +21,6 @@ mod server;
 mod topics;
 mod waiters;
 
+pub use api::served as served_apis;
 pub use loggers::{Apply, Loggers};
 pub use server::{RunningBroker, StartError, start};

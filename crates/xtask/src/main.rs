@@ -2,6 +2,7 @@
 
 mod clients;
 mod codegen;
+mod compat;
 mod test;
 mod tidy;
 
@@ -20,6 +21,8 @@ struct Args {
 enum Command {
     /// Write the messages of crates/protocol from Kafka's published schemas
     Codegen(codegen::Args),
+    /// Write COMPATIBILITY.md from the tables that the broker works by
+    Compat(compat::Args),
     /// Check formatting, lints, generated code, Rust tests and the real clients
     Test(test::Options),
     /// Hold the crates against layers.toml and the files against the rules of the house
@@ -31,6 +34,9 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Codegen(args) => codegen::run(&args)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|error| error.to_string()),
+        Command::Compat(args) => compat::run(&args)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|error| error.to_string()),
         Command::Test(options) => Ok(test::run(&options)),

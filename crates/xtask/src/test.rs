@@ -95,6 +95,7 @@ fn check_rust(root: &Path, report: &mut Report) {
     for (name, arguments) in steps {
         step(root, name, arguments, report);
     }
+    step(root, "tidy", &["xtask", "tidy"], report);
     // The schemas that the code is generated from come with Maven.
     match install::look_for(Toolchain::Java) {
         Ok(()) => {
@@ -107,6 +108,7 @@ fn check_rust(root: &Path, report: &mut Report) {
         }
         Err(missing) => report.add("generated code", missing.verdict(), Duration::ZERO),
     }
+    // The tests compare COMPATIBILITY.md with its sources, too.
     step(root, "cargo test", &["test", "--workspace"], report);
 }
 

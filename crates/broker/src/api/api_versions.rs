@@ -81,11 +81,19 @@ fn api_keys() -> Vec<ApiVersion> {
     keys
 }
 
+/// Old librdkafkas compress only for brokers that name these versions of Produce, which then nobody asks for; Kafka
+/// names them for the same reason.
+const PRODUCE_VERSION_NAMED_MIN: i16 = 0;
+
 fn api_key(key: ApiKey) -> ApiVersion {
     let versions = key.valid_versions();
+    let min_version = match key {
+        ApiKey::Produce => PRODUCE_VERSION_NAMED_MIN,
+        _ => *versions.start(),
+    };
     ApiVersion {
         api_key: key.code(),
-        min_version: *versions.start(),
+        min_version,
         max_version: *versions.end(),
         ..Default::default()
     }
