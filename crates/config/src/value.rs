@@ -55,7 +55,7 @@ impl BadValue {
             }
             Fault::EmptyEntry => format!("Configuration '{key}' values must not be empty."),
             Fault::NotThrottledReplicas => {
-                format!("Invalid value {value} for configuration {key}: {key} {fault}")
+                format!("Invalid value [{value}] for configuration {key}: {key} {fault}")
             }
             fault => format!("Invalid value {value} for configuration {key}: {fault}"),
         }
