@@ -60,6 +60,8 @@ macro_rules! served {
 }
 
 served! {
+    AddOffsetsToTxn => add_offsets_to_txn,
+    AddPartitionsToTxn => add_partitions_to_txn,
     AlterClientQuotas => alter_client_quotas,
     AlterConfigs => alter_configs,
     AlterPartitionReassignments => alter_partition_reassignments,
@@ -78,7 +80,9 @@ served! {
     DescribeProducers => describe_producers,
     DescribeQuorum => describe_quorum,
     DescribeTopicPartitions => describe_topic_partitions,
+    DescribeTransactions => describe_transactions,
     ElectLeaders => elect_leaders,
+    EndTxn => end_txn,
     FindCoordinator => find_coordinator,
     Heartbeat => heartbeat,
     IncrementalAlterConfigs => incremental_alter_configs,
@@ -89,14 +93,17 @@ served! {
     ListGroups => list_groups,
     ListOffsets => list_offsets,
     ListPartitionReassignments => list_partition_reassignments,
+    ListTransactions => list_transactions,
     Metadata => metadata,
     OffsetCommit => offset_commit,
     OffsetDelete => offset_delete,
     OffsetFetch => offset_fetch,
     OffsetForLeaderEpoch => offset_for_leader_epoch,
     SyncGroup => sync_group,
+    TxnOffsetCommit => txn_offset_commit,
     UnregisterBroker => unregister_broker,
     UpdateFeatures => update_features,
+    WriteTxnMarkers => write_txn_markers,
 }
 
 /// Every API that this broker serves, for ApiVersions.

@@ -21,7 +21,8 @@ use crate::fetch_session::SessionCache;
 use crate::groups::Groups;
 use crate::loggers::Loggers;
 use crate::producer_ids::ProducerIds;
-use crate::topics::{OFFSETS_TOPIC, Topics};
+use crate::topics::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Topics};
+use crate::transactions::Transactions;
 use settings::{effective_config, millis};
 
 /// `min.incremental.fetch.session.eviction.ms`, which Kafka does not let anybody configure either.
@@ -41,6 +42,7 @@ pub struct Broker {
     pub topics: Topics,
     pub logs: Arc<LogManager>,
     pub groups: Arc<Groups>,
+    pub transactions: Transactions,
     pub producer_ids: ProducerIds,
     pub fetch_sessions: Mutex<SessionCache>,
     pub loggers: Loggers,
@@ -70,6 +72,7 @@ impl Broker {
             topics: Topics::default(),
             logs,
             groups: Arc::new(groups),
+            transactions: Transactions::default(),
             producer_ids: ProducerIds::default(),
             fetch_sessions: Mutex::new(fetch_sessions),
             loggers: Loggers::default(),
@@ -212,6 +215,27 @@ impl Broker {
                     text(
                         "segment.bytes",
                         config.group.offsets_topic_segment_bytes.to_string(),
+                    ),
+                ],
+                ..NewTopic::with_defaults(name.detached())
+            };
+        }
+        if **name == *TRANSACTIONS_TOPIC {
+            let transaction = &config.transaction;
+            let replication_factor = replicas(transaction.state_topic_replication_factor);
+            // More in-sync replicas than there are replicas would make every append fail.
+            let min_isr = transaction.state_topic_min_isr.min(replication_factor);
+            return NewTopic {
+                partitions: transaction.state_topic_partitions,
+                replication_factor,
+                configs: vec![
+                    text("unclean.leader.election.enable", "false".to_string()),
+                    text("compression.type", "uncompressed".to_string()),
+                    text("cleanup.policy", "compact".to_string()),
+                    text("min.insync.replicas", min_isr.to_string()),
+                    text(
+                        "segment.bytes",
+                        transaction.state_topic_segment_bytes.to_string(),
                     ),
                 ],
                 ..NewTopic::with_defaults(name.detached())

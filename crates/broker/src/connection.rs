@@ -6,11 +6,17 @@ use ottla_protocol::Str;
 #[derive(Debug)]
 pub struct Connection {
     info: ConnectionInfo,
+    /// Held by a transactional produce until it has appended: the next one must not overtake it while a
+    /// coordinator is asked. Waiters get it in the order in which they came.
+    pub transactional_produce: tokio::sync::Mutex<()>,
 }
 
 impl Connection {
     pub fn new(info: ConnectionInfo) -> Self {
-        Self { info }
+        Self {
+            info,
+            transactional_produce: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Name of the listener that the client came by.

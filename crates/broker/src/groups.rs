@@ -21,6 +21,7 @@ use ottla_protocol::ErrorCode;
 
 use crate::clock::Clock;
 use crate::partition::Partition;
+use crate::partition::append::CoordinatorAppend;
 use catalog::Catalog;
 use shard::Shard;
 
@@ -120,9 +121,30 @@ impl Groups {
         group_id: &str,
         operation: impl FnOnce(&mut GroupCoordinator, i64, Token),
     ) -> Result<Answer, ErrorCode> {
-        let answer = self.shard(group_id)?.call(operation);
+        let answer = self
+            .shard(group_id)?
+            .call(CoordinatorAppend::default(), operation);
         // A machine that is gone has moved to another broker.
         answer.await.map_err(|_| ErrorCode::NotCoordinator)
+    }
+
+    /// Calls the machine of a partition of `__consumer_offsets`, for what belongs to a transaction.
+    pub async fn call_partition(
+        &self,
+        partition: i32,
+        how: CoordinatorAppend,
+        operation: impl FnOnce(&mut GroupCoordinator, i64, Token),
+    ) -> Result<Answer, ErrorCode> {
+        let answer = self.shard_of(partition)?.call(how, operation);
+        answer.await.map_err(|_| ErrorCode::NotCoordinator)
+    }
+
+    /// The partition of `__consumer_offsets` that is home to `group_id`.
+    pub fn partition_of(&self, group_id: &str) -> Result<i32, ErrorCode> {
+        match self.homes.read().expect("group homes lock").len() {
+            0 => Err(ErrorCode::CoordinatorNotAvailable),
+            count => Ok(partition_for(group_id, count as i32)),
+        }
     }
 
     /// Looks into the machine that coordinates `group_id`.
@@ -156,14 +178,18 @@ impl Groups {
     }
 
     fn shard(&self, group_id: &str) -> Result<Arc<Shard>, ErrorCode> {
+        self.shard_of(self.partition_of(group_id)?)
+    }
+
+    fn shard_of(&self, partition: i32) -> Result<Arc<Shard>, ErrorCode> {
         let homes = self.homes.read().expect("group homes lock");
-        if homes.is_empty() {
-            return Err(ErrorCode::CoordinatorNotAvailable);
-        }
-        match &homes[partition_for(group_id, homes.len() as i32) as usize] {
-            Home::Here(shard) => Ok(Arc::clone(shard)),
-            Home::Loading => Err(ErrorCode::CoordinatorLoadInProgress),
-            Home::Elsewhere => Err(ErrorCode::NotCoordinator),
+        let home = usize::try_from(partition)
+            .ok()
+            .and_then(|index| homes.get(index));
+        match home {
+            Some(Home::Here(shard)) => Ok(Arc::clone(shard)),
+            Some(Home::Loading) => Err(ErrorCode::CoordinatorLoadInProgress),
+            Some(Home::Elsewhere) | None => Err(ErrorCode::NotCoordinator),
         }
     }
 }

@@ -19,6 +19,7 @@ mod publisher;
 mod quorum;
 mod server;
 mod topics;
+mod transactions;
 mod waiters;
 
 pub use api::served as served_apis;

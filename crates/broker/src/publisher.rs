@@ -18,7 +18,8 @@ use ottla_replica::{Assignment, Leader};
 
 use crate::broker::Broker;
 use crate::partition::Partition;
-use crate::topics::{OFFSETS_TOPIC, Topic};
+use crate::topics::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Topic};
+use crate::transactions::{self, Transactions};
 
 pub struct Publisher {
     broker: Arc<Broker>,
@@ -68,7 +69,7 @@ impl Publisher {
             self.broker.follow_own_configs(&image);
         }
         let changes = delta.local_changes(self.broker.node_id);
-        self.lead(&image, changes.leaders);
+        let coordinated = self.lead(&image, changes.leaders);
         let removed: Vec<Uuid> = delta.deleted_topics.keys().copied().collect();
         let gone: Vec<_> = removed
             .iter()
@@ -79,6 +80,17 @@ impl Publisher {
         let image = Arc::new(image);
         self.broker.set_image(Arc::clone(&image));
         self.broker.groups.follow(&image, delta);
+        if delta.features || delta.configs.iter().any(|resource| self.is_own(resource)) {
+            let config = transactions::config(&self.broker);
+            self.broker.transactions.reconfigure(&config);
+        }
+        if !coordinated.is_empty() {
+            // After the image: a coordinator that resumes writes to partitions of any topic.
+            let count = image
+                .topic(TRANSACTIONS_TOPIC)
+                .map_or(0, |topic| topic.partitions.len());
+            Transactions::begin(&self.broker, coordinated, count);
+        }
         for partition in gone
             .iter()
             .flat_map(|topic| topic.partitions().to_vec())
@@ -95,7 +107,9 @@ impl Publisher {
     }
 
     /// Takes the lead of partitions: opens or makes their logs, or follows a new epoch of those that are there.
-    fn lead(&self, image: &MetadataImage, replicas: Vec<LocalReplica>) {
+    /// Returns those of the transactions' topic that it takes.
+    fn lead(&self, image: &MetadataImage, replicas: Vec<LocalReplica>) -> Vec<Arc<Partition>> {
+        let mut coordinated = Vec::new();
         let mut by_topic: BTreeMap<Uuid, (Str, Vec<LocalReplica>)> = BTreeMap::new();
         for replica in replicas {
             let entry = by_topic
@@ -126,8 +140,11 @@ impl Publisher {
             if *name == *OFFSETS_TOPIC {
                 let count = image.topic(&name).map_or(0, |topic| topic.partitions.len());
                 self.broker.groups.begin(partitions, count);
+            } else if *name == *TRANSACTIONS_TOPIC {
+                coordinated = partitions;
             }
         }
+        coordinated
     }
 
     /// Opens or makes a replica's log; none if its directory does not work.

@@ -3,23 +3,28 @@
 //! Step 3 of the produce path; `partition/append.rs` is next. Every append happens before the first await, so
 //! the requests of one connection reach the log in the order in which they were sent.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ottla_log::VerificationGuard;
 use ottla_net::Outcome;
-use ottla_protocol::messages::produce_request::PartitionProduceData;
+use ottla_protocol::ids::TopicPartition;
+use ottla_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use ottla_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
 };
 use ottla_protocol::messages::{ProduceRequest, ProduceResponse};
 use ottla_protocol::{ApiKey, ErrorCode, Records, Str};
+use ottla_records::batches;
 use tokio::time::Instant;
 
 use super::{Context, reply};
 use crate::partition::Partition;
 use crate::partition::append::{AppendFailure, Appended};
 use crate::topics::Topic;
+use crate::transactions::verification::{Client, Producer, confirm, produce_error, start};
 
 /// The client id with which Kafka's admin tools may write to internal topics.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
@@ -38,7 +43,13 @@ pub async fn handle(context: &Context, request: ProduceRequest) -> Outcome {
     let acks = request.acks;
     let deadline = Instant::now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
     let mut pending = Vec::new();
-    let mut response = append_all(context, request, &mut pending);
+    let mut response = if request.transactional_id.is_some() {
+        let _turn = context.connection.transactional_produce.lock().await;
+        let verified = verify(context, &request).await;
+        append_all(context, request, &verified, &mut pending)
+    } else {
+        append_all(context, request, &Verified::default(), &mut pending)
+    };
     for Pending {
         topic,
         partition,
@@ -68,10 +79,107 @@ pub async fn handle(context: &Context, request: ProduceRequest) -> Outcome {
     }
 }
 
+/// What stands between a transaction's batches and their partitions, by index of topic and partition in the request.
+#[derive(Default)]
+struct Verified(HashMap<(usize, usize), Result<VerificationGuard, ErrorCode>>);
+
+impl Verified {
+    fn guard(&self, topic: usize, partition: usize) -> Result<VerificationGuard, ErrorCode> {
+        self.0
+            .get(&(topic, partition))
+            .copied()
+            .unwrap_or(Ok(VerificationGuard::NONE))
+    }
+}
+
+/// Sees to it that the partitions belong to the producer's transaction.
+async fn verify(context: &Context, request: &ProduceRequest) -> Verified {
+    let broker = &context.broker;
+    let mut verified = Verified::default();
+    let Some(transactional_id) = &request.transactional_id else {
+        return verified;
+    };
+    let client = Client::of_produce(context.version);
+    let mut first_producer: Option<Producer> = None;
+    let mut asked = Vec::new();
+    for (topic_at, topic) in request.topic_data.iter().enumerate() {
+        let found = find(context, topic);
+        for (partition_at, data) in topic.partition_data.iter().enumerate() {
+            let Some(Records::Bytes(bytes)) = &data.records else {
+                continue;
+            };
+            let Some(Ok(batch)) = batches(bytes).next() else {
+                continue;
+            };
+            if !batch.is_transactional() || !batch.has_producer_id() {
+                continue;
+            }
+            let producer = first_producer.get_or_insert_with(|| Producer {
+                transactional_id: transactional_id.clone(),
+                producer_id: batch.producer_id(),
+                producer_epoch: batch.producer_epoch(),
+                client,
+            });
+            let place = (topic_at, partition_at);
+            if (producer.producer_id, producer.producer_epoch)
+                != (batch.producer_id(), batch.producer_epoch())
+            {
+                verified
+                    .0
+                    .insert(place, Err(ErrorCode::InvalidProducerIdMapping));
+                continue;
+            }
+            let Ok(Some(replica)) = found.as_ref().map(|topic| topic.partition(data.index)) else {
+                continue;
+            };
+            let guard = start(
+                &replica.log,
+                producer,
+                batch.base_sequence(),
+                broker.now_ms(),
+            );
+            if guard.is_ok_and(|guard| guard != VerificationGuard::NONE) {
+                asked.push((
+                    place,
+                    TopicPartition::new(replica.topic.clone(), data.index),
+                ));
+            }
+            verified.0.insert(place, guard);
+        }
+    }
+    if let Some(producer) = first_producer.filter(|_| !asked.is_empty()) {
+        let partitions = asked
+            .iter()
+            .map(|(_, partition)| partition.clone())
+            .collect();
+        let errors = confirm(broker, &producer, partitions).await;
+        for (place, partition) in asked {
+            if let Some(error) = errors.get(&partition) {
+                verified.0.insert(place, Err(produce_error(*error, client)));
+            }
+        }
+    }
+    verified
+}
+
+fn find(context: &Context, topic: &TopicProduceData) -> Result<Arc<Topic>, ErrorCode> {
+    let topics = &context.broker.topics;
+    if context.version >= TOPIC_ID_VERSION {
+        topics
+            .by_id(&topic.topic_id)
+            .ok_or(ErrorCode::UnknownTopicId)
+    } else {
+        topics
+            .by_name(&topic.name)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+}
+
 /// Appends what can be appended; lists in `pending` what must wait for more than the page cache.
 fn append_all(
     context: &Context,
     request: ProduceRequest,
+    verified: &Verified,
     pending: &mut Vec<Pending>,
 ) -> ProduceResponse {
     let acks = request.acks;
@@ -80,22 +188,16 @@ fn append_all(
     for topic in request.topic_data {
         let found = match refusal {
             Some(error) => Err(error),
-            None if context.version >= TOPIC_ID_VERSION => context
-                .broker
-                .topics
-                .by_id(&topic.topic_id)
-                .ok_or(ErrorCode::UnknownTopicId),
-            None => context
-                .broker
-                .topics
-                .by_name(&topic.name)
-                .ok_or(ErrorCode::UnknownTopicOrPartition),
+            None => find(context, &topic),
         };
         let mut answers = Vec::with_capacity(topic.partition_data.len());
         for data in topic.partition_data {
             let index = data.index;
             let outcome = match &found {
-                Ok(topic) => append(context, topic, data, acks),
+                Ok(topic) => match verified.guard(responses.len(), answers.len()) {
+                    Ok(guard) => append(context, topic, data, acks, guard),
+                    Err(error) => Err(error.into()),
+                },
                 Err(error) => Err((*error).into()),
             };
             answers.push(match outcome {
@@ -133,6 +235,7 @@ fn append(
     topic: &Arc<Topic>,
     data: PartitionProduceData,
     acks: i16,
+    guard: VerificationGuard,
 ) -> Result<(Arc<Partition>, Appended), AppendFailure> {
     if topic.is_internal() && context.client_id.as_deref() != Some(ADMIN_CLIENT_ID) {
         return Err(ErrorCode::InvalidTopicException.into());
@@ -145,8 +248,13 @@ fn append(
         // Only an answer holds records that are elsewhere; an absent set is refused as an empty one is.
         Some(Records::External { .. }) | None => Bytes::new(),
     };
-    let appended =
-        replica.append_from_client(&records, acks, context.version, context.broker.now_ms())?;
+    let appended = replica.append_from_client(
+        &records,
+        acks,
+        context.version,
+        guard,
+        context.broker.now_ms(),
+    )?;
     Ok((replica, appended))
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::clock::Clock;
 use crate::partition::Partition;
+use crate::partition::append::CoordinatorAppend;
 use crate::waiters::{Waiter, WaiterGuard};
 
 pub struct Shard {
@@ -34,6 +35,8 @@ struct State {
     uncommitted: VecDeque<(i64, AppendId)>,
     /// What the driver waits for: the next deadline, and whether the high watermark is of interest.
     driver_knows: (Option<i64>, bool),
+    /// What the appends of the call under way need.
+    how: CoordinatorAppend,
 }
 
 /// The driver looks at the clock at least this often, whatever the machine's deadlines are.
@@ -48,6 +51,7 @@ impl Shard {
             next_token: 0,
             uncommitted: VecDeque::new(),
             driver_knows: (None, false),
+            how: CoordinatorAppend::default(),
         };
         let changed = Arc::new(Notify::new());
         let shard = Arc::new_cyclic(|this| Self {
@@ -63,6 +67,7 @@ impl Shard {
 
     pub fn call(
         &self,
+        how: CoordinatorAppend,
         operation: impl FnOnce(&mut GroupCoordinator, i64, Token),
     ) -> oneshot::Receiver<Answer> {
         let (sender, receiver) = oneshot::channel();
@@ -71,7 +76,9 @@ impl Shard {
         state.next_token += 1;
         state.callers.insert(token, sender);
         operation(&mut state.machine, self.clock.now_ms(), token);
+        state.how = how;
         self.settle(&mut state);
+        state.how = CoordinatorAppend::default();
         receiver
     }
 
@@ -107,7 +114,7 @@ impl Shard {
                         }
                     });
                 }
-                Effect::Append { id, batch } => match self.append(batch) {
+                Effect::Append { id, batch } => match self.append(batch, state.how) {
                     Ok(next_offset) => {
                         state.uncommitted.push_back((next_offset, id));
                         self.commit(state);
@@ -162,7 +169,7 @@ impl Shard {
     }
 
     /// Appends one batch; returns the offset after it.
-    fn append(&self, batch: AppendBatch) -> Result<i64, ErrorCode> {
+    fn append(&self, batch: AppendBatch, how: CoordinatorAppend) -> Result<i64, ErrorCode> {
         let now_ms = self.clock.now_ms();
         let records = match batch {
             AppendBatch::Records(records) => encode(BatchBuilder::default(), now_ms, &records)?,
@@ -197,7 +204,9 @@ impl Shard {
                 marker.to_batch(end.producer_id, end.producer_epoch, now_ms)
             }
         };
-        let appended = self.partition.append_from_coordinator(&records, now_ms);
+        let appended = self
+            .partition
+            .append_from_coordinator(&records, how, now_ms);
         appended
             .map(|appended| appended.next_offset)
             .map_err(|failure| failure.code)

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ottla_config::{CompressionType, TimestampType as TopicTimestampType, TopicConfigs};
-use ottla_log::{AppendError, AppendInfo, FlushReason, LeaderAppend, ProducerError};
+use ottla_log::{
+    AppendError, AppendInfo, FlushReason, LeaderAppend, ProducerError, TRANSACTION_VERSION_UNKNOWN,
+    VerificationGuard,
+};
 use ottla_protocol::ErrorCode;
 use ottla_records::{
     Codec, Compression, MAX_DECOMPRESSED_BYTES, TargetCompression, TimestampType, ValidatedBatch,
@@ -58,31 +61,60 @@ impl From<ErrorCode> for AppendFailure {
     }
 }
 
+/// What a coordinator's records need besides themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct CoordinatorAppend {
+    /// With which a transaction's first records are let in.
+    pub guard: VerificationGuard,
+    /// The rules that a transaction marker follows.
+    pub transaction_version: i16,
+}
+
+impl Default for CoordinatorAppend {
+    fn default() -> Self {
+        Self {
+            guard: VerificationGuard::NONE,
+            transaction_version: TRANSACTION_VERSION_UNKNOWN,
+        }
+    }
+}
+
 impl Partition {
-    /// Validates and appends one produce's records.
+    /// Validates and appends one produce's records; `guard` lets in the first ones of a transaction.
     pub fn append_from_client(
         self: &Arc<Self>,
         records: &Bytes,
         acks: i16,
         produce_version: i16,
+        guard: VerificationGuard,
         now_ms: i64,
     ) -> Result<Appended, AppendFailure> {
         let rules = self.rules.load();
         let batch = validate_produce(records, &rules.validation, produce_version, now_ms)
             .map_err(|error| self.invalid(&error))?;
-        self.append(batch, LeaderAppend::client(0), acks, now_ms)
+        let how = LeaderAppend {
+            guard,
+            ..LeaderAppend::client(0)
+        };
+        self.append(batch, how, acks, now_ms)
     }
 
     /// Appends records that a coordinator of this broker made.
     pub fn append_from_coordinator(
         self: &Arc<Self>,
         records: &Bytes,
+        coordinator: CoordinatorAppend,
         now_ms: i64,
     ) -> Result<Appended, AppendFailure> {
         let rules = self.rules.load();
         let batch = validate_coordinator_append(records, &rules.validation, now_ms)
             .map_err(|error| self.invalid(&error))?;
-        self.append(batch, LeaderAppend::coordinator(0), ACKS_ALL, now_ms)
+        let how = LeaderAppend {
+            guard: coordinator.guard,
+            transaction_version: coordinator.transaction_version,
+            ..LeaderAppend::coordinator(0)
+        };
+        self.append(batch, how, ACKS_ALL, now_ms)
     }
 
     fn append(
