@@ -240,8 +240,9 @@ final class ToolSuite {
         String group = unique("dumped");
         var offset = Map.of(new TopicPartition(topic, 0), new OffsetAndMetadata(42));
         get(cluster.admin.alterConsumerGroupOffsets(group, offset).all());
-        int partition = Math.floorMod(group.hashCode(), get(cluster.admin.describeTopics(
-            List.of("__consumer_offsets")).allTopicNames()).get("__consumer_offsets").partitions().size());
+        int partitions = get(cluster.admin.describeTopics(List.of("__consumer_offsets")).allTopicNames())
+            .get("__consumer_offsets").partitions().size();
+        int partition = (group.hashCode() & Integer.MAX_VALUE) % partitions;
         Path offsets = directoryOf(new TopicPartition("__consumer_offsets", partition));
         String dump = dumpFirstSegment(offsets, "--offsets-decoder");
         that(dump.contains(group) && dump.contains("\"offset\":42"), "the committed offset is not in the dump");
