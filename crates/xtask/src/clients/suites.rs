@@ -90,6 +90,12 @@ pub const ALL: &[Suite] = &[
     suite("java-tools", Group::Clients, Toolchain::Java, "ToolSuite"),
     suite("franz-go", Group::Clients, Toolchain::Go, "franz-go"),
     suite(
+        "java-transactions",
+        Group::Transactions,
+        Toolchain::Java,
+        "TransactionSuite",
+    ),
+    suite(
         "confluent-kafka-transactions",
         Group::Transactions,
         Toolchain::Python,
@@ -100,6 +106,12 @@ pub const ALL: &[Suite] = &[
         Group::Transactions,
         Toolchain::Go,
         "franz-go-transactions",
+    ),
+    suite(
+        "java-kip848",
+        Group::Kip848,
+        Toolchain::Java,
+        "ConsumerGroupSuite",
     ),
     suite(
         "confluent-kafka-kip848",
