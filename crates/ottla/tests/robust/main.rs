@@ -1,0 +1,11 @@
+//! What a broker must bear: hostile clients, `kill -9`, damaged files.
+//!
+//! Every test drives the real binary as a child process over TCP, and judges it by what it
+//! answers, what it prints, and what is on its disk. One test binary, so that it is linked once.
+
+mod api_sweep;
+mod apis;
+mod client;
+mod crash;
+mod hostile;
+mod process;
