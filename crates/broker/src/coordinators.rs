@@ -47,7 +47,7 @@ pub async fn find(
     listener: &str,
 ) -> Result<Node, ErrorCode> {
     let topic_name = kind.topic();
-    if kind == CoordinatorKind::Group && broker.image().topic(topic_name).is_none() {
+    if broker.image().topic(topic_name).is_none() {
         broker
             .auto_create_topics(vec![Str::from_static(topic_name)], true)
             .await;
