@@ -229,7 +229,8 @@ pub fn checks(source: &str) -> Vec<String> {
     const BEFORE: &[&str] = &[
         "check(f",
         "check(",
-        "Check(",
+        ".Check(",
+        "checks.add(",
         "check ",
         "name := fmt.Sprintf(",
     ];

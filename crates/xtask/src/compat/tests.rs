@@ -24,4 +24,8 @@ fn checks_are_found_in_every_language() {
         "name := fmt.Sprintf(\"produce and consume codec=%s\", codec)\ns.Check(name, f)\n\
          s.Check(\"a group of three, \"+strategy, f)\ns.Check(\"static members\", f)",
     ));
+    expect!["a group of three; produce and consume"].assert_eq(&found(
+        "Check checks = new Check(\"java\");\nchecks.add(\"produce and consume codec=\" + codec, f);\n\
+         checks.add(\"a group of three, \" + strategy + \": one leaves\", f);",
+    ));
 }
