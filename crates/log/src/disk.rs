@@ -135,6 +135,14 @@ impl Disk {
         self.rename(&temporary, path)
     }
 
+    /// As [`Disk::replace_file`], but durable only after the file and its directory are synced. A crash may leave the
+    /// file empty, which its reader must know.
+    pub fn replace_file_unsynced(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let temporary = with_suffix(path, ".tmp");
+        self.write_file(&temporary, content, false)?;
+        self.rename(&temporary, path)
+    }
+
     /// Writes a file from its start, and cuts what an earlier version had beyond.
     pub fn write_file(&self, path: &Path, content: &[u8], sync: bool) -> io::Result<()> {
         let file = self.open(path, true)?;

@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use crate::care::Care;
 use crate::error::{Context, StorageError};
 use crate::log::{Log, Writer};
-use crate::names::FileKind;
+use crate::names::{FileKind, PARTITION_METADATA};
 use crate::producer_state::snapshot;
 use crate::segment::Segment;
 
@@ -127,6 +127,12 @@ impl Log {
     fn sync_dirs(&self) -> Result<(), StorageError> {
         let dir = self.dir.path();
         let disk = self.environment.disk();
+        let metadata = dir.join(PARTITION_METADATA);
+        if self.topic_id().is_some() {
+            disk.open(&metadata, true)
+                .and_then(|file| file.sync_data())
+                .context("sync", &metadata)?;
+        }
         disk.sync_dir(&dir).context("sync", &*dir)?;
         // The first segment's flush is also the first that needs the log's own directory to be there.
         disk.sync_dir(self.log_dir.path())

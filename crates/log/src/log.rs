@@ -91,7 +91,8 @@ impl Log {
         *self.topic_id.lock().expect("topic id poisoned")
     }
 
-    /// Writes `partition.metadata`, if the topic id is not known yet.
+    /// Writes `partition.metadata`, if the topic id is not known yet. It is durable with the first flush; before that a
+    /// crash loses it and the batches that it belongs to.
     pub fn assign_topic_id(&self, topic_id: Uuid) -> Result<(), StorageError> {
         let mut known = self.topic_id.lock().expect("topic id poisoned");
         if known.is_some() || topic_id.is_zero() {
@@ -100,7 +101,7 @@ impl Log {
         let path = self.dir.path().join(PARTITION_METADATA);
         self.environment
             .disk()
-            .replace_file_no_dir_sync(
+            .replace_file_unsynced(
                 &path,
                 checkpoint::format_partition_metadata(topic_id).as_bytes(),
             )

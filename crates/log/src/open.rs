@@ -234,6 +234,10 @@ fn assemble(
     writer.roll_jitter_ms = log.roll_jitter(base_offset);
     log.publish_first_unstable(&writer);
     drop(writer);
+    // A log that is not used keeps no file open.
+    for segment in log.segments.load().iter() {
+        segment.close_files();
+    }
     if log.unflushed_bytes() > 0 {
         log.list_as_dirty();
     }
@@ -274,7 +278,7 @@ impl Loader<'_> {
         if let Some(topic_id) = wanted {
             self.environment
                 .disk()
-                .replace_file_no_dir_sync(
+                .replace_file_unsynced(
                     &path,
                     checkpoint::format_partition_metadata(topic_id).as_bytes(),
                 )

@@ -24,9 +24,24 @@ impl Fixture {
         Fixture::with_disk(config, Disk::new())
     }
 
-    pub fn with_disk(config: LogConfig, disk: Disk) -> Fixture {
+    /// In the file system's own place for temporary files, where blocks are counted as they are on disks.
+    pub fn on_disk(config: LogConfig) -> Fixture {
         Fixture {
             dir: tempfile::tempdir().unwrap(),
+            ..Fixture::new(config)
+        }
+    }
+
+    pub fn with_disk(config: LogConfig, disk: Disk) -> Fixture {
+        // Thousands of syncs are for free in memory.
+        let memory = std::path::Path::new("/dev/shm");
+        let dir = if memory.is_dir() {
+            tempfile::tempdir_in(memory)
+        } else {
+            tempfile::tempdir()
+        };
+        Fixture {
+            dir: dir.unwrap(),
             environment: Environment::inline(disk),
             config,
         }

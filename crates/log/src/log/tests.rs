@@ -454,7 +454,7 @@ fn files_of_a_clean_log_hold_nothing_that_kafka_would_not_write() {
 fn a_reserve_is_not_seen_and_is_given_back() {
     use std::os::unix::fs::MetadataExt;
 
-    let fixture = Fixture::new(LogConfig::default());
+    let fixture = Fixture::on_disk(LogConfig::default());
     let log = fixture.fresh();
     let big: Vec<i64> = (0..2_000).collect();
     for n in 0..40 {

@@ -200,6 +200,24 @@ fn a_deleted_log_is_out_of_the_way_at_once_and_gone_later() {
 }
 
 #[test]
+fn logs_that_are_not_used_keep_no_file_open() {
+    let root = tempfile::tempdir().unwrap();
+    let (manager, _) = start(&[root.path()], 0);
+    let logs: Vec<_> = (0..20).map(|n| create(&manager, "t", n)).collect();
+    let open_below_root = || {
+        std::fs::read_dir("/proc/self/fd")
+            .unwrap()
+            .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+            .filter(|target| target.starts_with(root.path()))
+            .count()
+    };
+    // The lock of the directory is one.
+    assert_eq!(open_below_root(), 1);
+    append(&logs[3], &[1]);
+    assert_eq!(open_below_root(), 2);
+}
+
+#[test]
 fn ticks_flush_what_waits_and_remove_what_is_old() {
     let root = tempfile::tempdir().unwrap();
     let (manager, _) = start(&[root.path()], 0);
