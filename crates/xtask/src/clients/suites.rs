@@ -89,6 +89,7 @@ pub const ALL: &[Suite] = &[
     suite("java", Group::Clients, Toolchain::Java, "ClientSuite"),
     suite("java-tools", Group::Clients, Toolchain::Java, "ToolSuite"),
     suite("franz-go", Group::Clients, Toolchain::Go, "franz-go"),
+    suite("sarama", Group::Clients, Toolchain::Go, "sarama"),
     suite(
         "java-transactions",
         Group::Transactions,
@@ -106,6 +107,12 @@ pub const ALL: &[Suite] = &[
         Group::Transactions,
         Toolchain::Go,
         "franz-go-transactions",
+    ),
+    suite(
+        "sarama-transactions",
+        Group::Transactions,
+        Toolchain::Go,
+        "sarama-transactions",
     ),
     suite(
         "java-kip848",
