@@ -194,6 +194,7 @@ fn a_heartbeat_that_is_too_slow_is_a_warning() {
     check(
         &["broker.heartbeat.interval.ms=5000"],
         expect![[r#"
+            warning: --override: 'broker.heartbeat.interval.ms' is known but has no effect yet
             warning: broker.heartbeat.interval.ms (5000) should be at most half of broker.session.timeout.ms (9000), or one lost heartbeat fences the broker
         "#]],
     );

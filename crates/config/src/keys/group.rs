@@ -105,7 +105,7 @@ GROUP
         "Time without a heartbeat after which a streams group member is removed.";
     "offset.metadata.max.bytes": Int = "4096", Any, High, ReadOnly, Supported;
         "Longest text that may be committed beside an offset.";
-    "offsets.commit.timeout.ms": Int = "5000", AtLeast(1), High, ReadOnly, Supported;
+    "offsets.commit.timeout.ms": Int = "5000", AtLeast(1), High, ReadOnly, Planned;
         "Longest time that an offset commit waits for replication.";
     "offsets.load.buffer.size": Int = "5242880", AtLeast(1), High, ReadOnly, Planned;
         "Bytes read at a time when a coordinator replays __consumer_offsets.";

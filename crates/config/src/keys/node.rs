@@ -13,13 +13,13 @@ NODE
         "Authorizer that decides who may do what; empty means that everything is allowed.";
     "background.threads": Int = "10", AtLeast(1), High, ClusterWide, Planned;
         "Workers for background chores such as deleting files and retention.";
-    "broker.heartbeat.interval.ms": Int = "2000", Any, Medium, ReadOnly, Supported;
+    "broker.heartbeat.interval.ms": Int = "2000", Any, Medium, ReadOnly, Planned;
         "Time between two heartbeats of a broker to the controller.";
     "broker.id": Int = "1", Any, High, ReadOnly, Supported;
         "Older name of node.id; if both are given they must agree.";
     "broker.rack": String = null, Any, Medium, ReadOnly, Supported;
         "Rack or zone of this broker, used to spread replicas and to pick near ones.";
-    "broker.session.timeout.ms": Int = "9000", Any, Medium, ReadOnly, Supported;
+    "broker.session.timeout.ms": Int = "9000", Any, Medium, ReadOnly, Planned;
         "Time without a heartbeat after which the controller fences a broker.";
     "compression.gzip.level": Int = "-1", GzipLevel, Medium, ClusterWide, Supported;
         "Level used when this broker compresses with gzip; -1 is the codec's own choice.";
@@ -97,9 +97,9 @@ METADATA_LOG
         "Time after which a segment of the metadata log is rolled.";
     "metadata.max.idle.interval.ms": Int = "500", AtLeast(0), Low, ReadOnly, Planned;
         "Period of the no-op records of an idle controller; 0 writes none.";
-    "metadata.max.retention.bytes": Long = "104857600", Any, High, ReadOnly, Supported;
+    "metadata.max.retention.bytes": Long = "104857600", Any, High, ReadOnly, Planned;
         "Size above which old metadata segments and snapshots are deleted.";
-    "metadata.max.retention.ms": Long = "604800000", Any, High, ReadOnly, Supported;
+    "metadata.max.retention.ms": Long = "604800000", Any, High, ReadOnly, Planned;
         "Age above which old metadata segments and snapshots are deleted.";
 }
 

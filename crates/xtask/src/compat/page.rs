@@ -13,6 +13,7 @@ use std::path::Path;
 use ottla_config::{Key, Support, keys};
 use ottla_protocol::ApiKey;
 
+use crate::clients::install::Toolchain;
 use crate::clients::suites::{self, Group, Suite};
 
 /// What an API does otherwise than in Kafka.
@@ -127,7 +128,9 @@ fn apis(page: &mut String) {
     );
     put!(
         page,
-        "Any other API or version is not advertised, and asking for it closes the connection, as in Kafka.\n"
+        "Any other API or version is not advertised, and asking for it closes the connection, as in Kafka;\n\
+         save for ApiVersions, which is answered in version 0. Produce 0–2 are advertised, and not served, for the \
+         sake of old clients, again as in Kafka.\n"
     );
     put!(page, "| key | API | versions | otherwise than in Kafka |");
     put!(page, "| ---: | --- | --- | --- |");
@@ -203,24 +206,23 @@ fn client(suite: &Suite) -> String {
         .iter()
         .find_map(|ending| suite.name.strip_suffix(ending))
         .unwrap_or(suite.name);
-    let (file, before, after) = match library {
-        "kcat" => return "kcat of the machine's distribution (librdkafka)".to_owned(),
-        "kafka-python" => ("python/requirements.txt", "kafka-python==", "\n"),
-        "confluent-kafka" => ("python/requirements.txt", "confluent-kafka==", "\n"),
-        "aiokafka" => ("python/requirements.txt", "aiokafka==", "\n"),
-        "kafkajs" => ("node/package.json", "\"kafkajs\": \"", "\""),
-        "franz-go" => ("go/go.mod", "github.com/twmb/franz-go v", "\n"),
-        _ => ("java/pom.xml", "<kafka.version>", "<"),
+    let (file, before, after) = match suite.toolchain {
+        Toolchain::Kcat => return "kcat of the machine's distribution (librdkafka)".to_owned(),
+        Toolchain::Python => ("python/requirements.txt", format!("{library}=="), '\n'),
+        Toolchain::Node => ("node/package.json", format!("\"{library}\": \""), '"'),
+        Toolchain::Java => ("java/pom.xml", "<kafka.version>".to_owned(), '<'),
+        Toolchain::Go => ("go/go.mod", format!("/{library} v"), '\n'),
     };
     let text = read(&Path::new("clients").join(file));
     let version = text
-        .split_once(before)
+        .split_once(&before)
         .and_then(|(_, rest)| rest.split(after).next())
         .unwrap_or_else(|| panic!("{file} does not pin {library}"));
     match library {
+        "java" => format!("Apache Kafka's Java clients {version}"),
+        "java-tools" => format!("Apache Kafka's tools {version}"),
         "confluent-kafka" => format!("{library} {version} (librdkafka)"),
-        "kafka-python" | "aiokafka" | "kafkajs" | "franz-go" => format!("{library} {version}"),
-        _ => format!("Apache Kafka's Java client {version}"),
+        _ => format!("{library} {version}"),
     }
 }
 
@@ -283,6 +285,14 @@ fn configuration(page: &mut String) {
         "documents; the others (**no** below) are accepted with a warning. Keys that Kafka 4 has dropped are ignored\n\
          with a warning; unknown keys are refused, with the nearest known one in the message."
     );
+    let cleaner = keys::broker_key("log.cleaner.enable").map(|key| key.support);
+    if cleaner == Some(Support::Planned) {
+        put!(
+            page,
+            "\n`cleanup.policy=compact` makes keys obligatory, and keeps data from retention by time and size; \
+             nothing is compacted yet."
+        );
+    }
     put!(page, "\n### Other defaults than Kafka's\n");
     put!(page, "| key | Kafka | Ottla | why |");
     put!(page, "| --- | --- | --- | --- |");
