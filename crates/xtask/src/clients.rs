@@ -5,6 +5,7 @@
 //! Called by `cargo xtask test`.
 
 pub mod broker;
+mod files;
 pub mod install;
 pub mod kafka;
 mod process;
@@ -69,11 +70,18 @@ pub fn run(root: &Path, suites: &[&Suite], target: &Target, report: &mut Report)
         toolchains.insert(Toolchain::Java, java);
     }
     for suite in suites {
-        let installed = toolchains
-            .entry(suite.toolchain)
-            .or_insert_with(|| install::set_up(suite.toolchain, &places));
+        let mut needed = vec![suite.toolchain];
+        if suite.are_files_read {
+            needed.push(Toolchain::Java);
+        }
+        for &toolchain in &needed {
+            toolchains
+                .entry(toolchain)
+                .or_insert_with(|| install::set_up(toolchain, &places));
+        }
+        let missing = needed.iter().find(|needed| toolchains[needed].is_err());
         let started = Instant::now();
-        let verdict = match installed {
+        let verdict = match &toolchains[missing.unwrap_or(&suite.toolchain)] {
             Ok(installed) => run_suite(suite, installed, &places, target),
             Err(missing) => {
                 println!("== {}: left out: {missing}", suite.name);
@@ -94,7 +102,13 @@ fn run_suite(suite: &Suite, installed: &Installed, places: &Places, target: &Tar
             Ok(broker) => {
                 println!("== {} against {kind} at {}", suite.name, broker.bootstrap());
                 let verdict = run_program(suite, installed, places, broker.bootstrap());
-                stop_broker(broker, verdict)
+                let home = broker.home().to_path_buf();
+                let mut verdict = stop_broker(broker, verdict);
+                if suite.are_files_read {
+                    verdict = files::check(verdict, &home.join("data"), places);
+                }
+                clean_up(&home, &verdict);
+                verdict
             }
             Err(error) => Verdict::Broken(error.to_string()),
         },
@@ -105,28 +119,30 @@ fn start_broker(kind: Kind, suite: &Suite, places: &Places) -> Result<Broker, br
     let plan = Plan {
         kind,
         port: broker::free_port()?,
-        settings: suite.group.broker_settings(),
+        settings: suite.broker_settings(),
         home: &places.made("run").join(suite.name),
     };
     Broker::start(&plan, places, Duration::from_secs(BROKER_START_SECONDS_MAX))
 }
 
-/// Stops the broker and looks at how it ended; data and log stay only where something failed.
+/// Stops the broker and looks at how it ended.
 fn stop_broker(broker: Broker, verdict: Verdict) -> Verdict {
-    let home = broker.home().to_path_buf();
-    let verdict = match broker.stop(Duration::from_secs(BROKER_STOP_SECONDS_MAX)) {
+    match broker.stop(Duration::from_secs(BROKER_STOP_SECONDS_MAX)) {
         Ok(()) => verdict,
         Err(error) => Verdict::Broken(match verdict {
             Verdict::Broken(reason) => format!("{reason}; {error}"),
             Verdict::Ran { .. } | Verdict::LeftOut(_) => error.to_string(),
         }),
-    };
+    }
+}
+
+/// Data and log stay only where something failed.
+fn clean_up(home: &Path, verdict: &Verdict) {
     if verdict.is_failure() {
         println!("   the broker's log and data: {}", home.display());
-    } else if let Err(error) = fs::remove_dir_all(&home) {
+    } else if let Err(error) = fs::remove_dir_all(home) {
         println!("   {} stays: {error}", home.display());
     }
-    verdict
 }
 
 fn run_program(suite: &Suite, installed: &Installed, places: &Places, bootstrap: &str) -> Verdict {

@@ -124,7 +124,7 @@ fn with_argument(program: impl Into<OsString>, argument: PathBuf) -> Command {
 }
 
 /// Short programs: a small heap, and no time for the optimising compiler.
-const SUITE_FLAGS: &[&str] = &["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+pub const SUITE_FLAGS: &[&str] = &["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 /// A Java virtual machine on `class`, with our classes, Kafka's and their dependencies.
 pub fn java(places: &Places, class: &str, flags: &[&str]) -> Command {

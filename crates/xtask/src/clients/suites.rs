@@ -27,12 +27,20 @@ const SHORT_CONSUMER_GROUP_SESSIONS: &[(&str, &str)] = &[
     ("group.consumer.min.heartbeat.interval.ms", "500"),
 ];
 
-impl Group {
+/// Many snapshots of the metadata; groups that do not wait for more members.
+const MANY_FILES: &[(&str, &str)] = &[
+    ("metadata.log.max.record.bytes.between.snapshots", "4000"),
+    ("offsets.topic.num.partitions", "5"),
+    ("group.initial.rebalance.delay.ms", "0"),
+];
+
+impl Suite {
     /// What the broker is told beside its defaults.
-    pub fn broker_settings(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::Kip848 => SHORT_CONSUMER_GROUP_SESSIONS,
-            Self::Clients | Self::Transactions | Self::All => &[],
+    pub fn broker_settings(&self) -> &'static [(&'static str, &'static str)] {
+        match self.group {
+            _ if self.are_files_read => MANY_FILES,
+            Group::Kip848 => SHORT_CONSUMER_GROUP_SESSIONS,
+            Group::Clients | Group::Transactions | Group::All => &[],
         }
     }
 }
@@ -44,6 +52,8 @@ pub struct Suite {
     pub toolchain: Toolchain,
     /// The program among the toolchain's programs.
     pub program: &'static str,
+    /// Whether Kafka's tool reads what the broker left on disk, which wants Java too.
+    pub are_files_read: bool,
 }
 
 const fn suite(
@@ -57,6 +67,7 @@ const fn suite(
         group,
         toolchain,
         program,
+        are_files_read: false,
     }
 }
 
@@ -88,6 +99,15 @@ pub const ALL: &[Suite] = &[
     ),
     suite("java", Group::Clients, Toolchain::Java, "ClientSuite"),
     suite("java-tools", Group::Clients, Toolchain::Java, "ToolSuite"),
+    Suite {
+        are_files_read: true,
+        ..suite(
+            "kafka-files",
+            Group::Clients,
+            Toolchain::Python,
+            "suite_kafka_files.py",
+        )
+    },
     suite("franz-go", Group::Clients, Toolchain::Go, "franz-go"),
     suite("sarama", Group::Clients, Toolchain::Go, "sarama"),
     suite(
