@@ -5,6 +5,7 @@
 //!
 //! Invariant: after `commit` returned, every record appended before is read again by the next start.
 
+mod damage;
 pub mod local;
 mod snapshot;
 
@@ -59,6 +60,11 @@ pub enum QuorumError {
     Batch { offset: i64, reason: String },
     #[error("the metadata record at offset {offset} does not follow from those before: {source}")]
     Replay { offset: i64, source: ReplayError },
+    #[error(
+        "{path} is damaged at position {position}, and acknowledged changes follow or are missing there; put the file \
+         back, or cut it at that position to do without them"
+    )]
+    Damaged { path: String, position: u64 },
     #[error("{path}: {source}")]
     Io {
         path: String,

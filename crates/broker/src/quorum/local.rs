@@ -25,10 +25,12 @@ use ottla_records::{
 };
 
 use super::snapshot::{self, SnapshotId};
-use super::{MetadataQuorum, QuorumError, QuorumState};
+use super::{MetadataQuorum, QuorumError, QuorumState, damage};
 
 /// Name of the metadata log's topic.
 pub const METADATA_TOPIC: &str = "__cluster_metadata";
+/// The log manager's marker of a clean stop, still there when this log is opened.
+const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 /// Bytes that the replay reads at a time.
 const REPLAY_BYTES: usize = 1 << 20;
 /// Snapshots that are kept: the newest, and one before it in case the newest is damaged.
@@ -73,6 +75,11 @@ impl LocalQuorum {
             is_clean: false,
             ..OpenOptions::fresh(None, now_ms)
         };
+        let is_clean = log_dir.path().join(CLEAN_SHUTDOWN).exists();
+        damage::check(
+            &log_dir.path().join(format!("{METADATA_TOPIC}-0")),
+            is_clean,
+        )?;
         let (log, _report) = Log::open(
             environment,
             log_dir,

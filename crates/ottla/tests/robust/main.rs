@@ -7,5 +7,6 @@ mod api_sweep;
 mod apis;
 mod client;
 mod crash;
+mod damage;
 mod hostile;
 mod process;
