@@ -48,9 +48,12 @@ pub async fn find(
 ) -> Result<Node, ErrorCode> {
     let topic_name = kind.topic();
     if broker.image().topic(topic_name).is_none() {
-        broker
+        let errors = broker
             .auto_create_topics(vec![Str::from_static(topic_name)], true)
             .await;
+        for (topic, error) in errors {
+            tracing::error!(%topic, ?error, "coordinators have no topic to keep their state in");
+        }
     }
     let image = broker.image();
     let topic = image
