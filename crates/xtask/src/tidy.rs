@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: the rules of the house that no compiler checks.
 //!
-//! Who may use whom (`layers.toml`), a head comment on every file, no file that asks to be two.
+//! Who may use whom (`layers.toml`), a head comment on every file, no file that asks to be two, a map
+//! (ARCHITECTURE.md) that names no file that is gone and every dependency that is there.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,11 @@ struct Manifest {
     dependencies: BTreeMap<String, toml::Value>,
 }
 
+#[derive(Deserialize)]
+struct Workspace {
+    workspace: Manifest,
+}
+
 /// The folder of the workspace.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -38,6 +44,7 @@ pub fn run(root: &Path) -> io::Result<bool> {
     let mut complaints = Vec::new();
     check_layers(root, &mut complaints)?;
     check_files(root, &mut complaints)?;
+    check_map(root, &mut complaints)?;
     for complaint in &complaints {
         eprintln!("tidy: {complaint}");
     }
@@ -100,6 +107,38 @@ fn check_files(root: &Path, complaints: &mut Vec<String>) -> io::Result<()> {
     Ok(())
 }
 
+/// Holds ARCHITECTURE.md against the files and the dependencies that are there.
+fn check_map(root: &Path, complaints: &mut Vec<String>) -> io::Result<()> {
+    let map = fs::read_to_string(root.join("ARCHITECTURE.md"))?;
+    let files: Vec<String> = rust_files(&root.join("crates"))?
+        .iter()
+        .map(|path| path.to_string_lossy().replace("/src/", "/"))
+        .collect();
+    for named in named_files(&map) {
+        let ending = format!("/{}", named.replace("/src/", "/"));
+        if !files.iter().any(|file| file.ends_with(&ending)) {
+            complaints.push(format!("ARCHITECTURE.md names {named}, which is not there"));
+        }
+    }
+    let manifest: Workspace = parse(&root.join("Cargo.toml"))?;
+    for dependency in manifest.workspace.dependencies.keys() {
+        if !dependency.starts_with("ottla-") && !map.contains(dependency.as_str()) {
+            complaints.push(format!(
+                "ARCHITECTURE.md does not say what {dependency} is for"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The Rust files that a text names between backticks, without those that stand for several (`{a,b}.rs`).
+fn named_files(text: &str) -> impl Iterator<Item = &str> {
+    let spans = text
+        .lines()
+        .flat_map(|line| line.split('`').skip(1).step_by(2));
+    spans.filter(|span| span.ends_with(".rs") && !span.contains(['{', ' ']))
+}
+
 fn rust_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -140,3 +179,6 @@ fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<T> {
     let text = fs::read_to_string(path)?;
     toml::from_str(&text).map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
 }
+
+#[cfg(test)]
+mod tests;

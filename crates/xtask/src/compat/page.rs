@@ -200,6 +200,9 @@ fn clients(page: &mut String) {
     }
 }
 
+/// Where the version of all that is Kafka's own stands.
+const KAFKA_VERSION: &str = "<kafka.version>";
+
 /// The library behind a suite, and the version that is pinned.
 fn client(suite: &Suite) -> String {
     let library = ["-transactions", "-kip848"]
@@ -207,10 +210,11 @@ fn client(suite: &Suite) -> String {
         .find_map(|ending| suite.name.strip_suffix(ending))
         .unwrap_or(suite.name);
     let (file, before, after) = match suite.toolchain {
+        _ if suite.are_files_read => ("java/pom.xml", KAFKA_VERSION.to_owned(), '<'),
         Toolchain::Kcat => return "kcat of the machine's distribution (librdkafka)".to_owned(),
         Toolchain::Python => ("python/requirements.txt", format!("{library}=="), '\n'),
         Toolchain::Node => ("node/package.json", format!("\"{library}\": \""), '"'),
-        Toolchain::Java => ("java/pom.xml", "<kafka.version>".to_owned(), '<'),
+        Toolchain::Java => ("java/pom.xml", KAFKA_VERSION.to_owned(), '<'),
         Toolchain::Go => ("go/go.mod", format!("/{library} v"), '\n'),
     };
     let text = read(&Path::new("clients").join(file));
@@ -220,7 +224,9 @@ fn client(suite: &Suite) -> String {
         .unwrap_or_else(|| panic!("{file} does not pin {library}"));
     match library {
         "java" => format!("Apache Kafka's Java clients {version}"),
-        "java-tools" => format!("Apache Kafka's tools {version}"),
+        _ if suite.toolchain == Toolchain::Java || suite.are_files_read => {
+            format!("Apache Kafka's tools {version}")
+        }
         "confluent-kafka" => format!("{library} {version} (librdkafka)"),
         _ => format!("{library} {version}"),
     }
