@@ -19,6 +19,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.utils.Utils;
 
 /** Kafka's own command-line tools against a broker, each in a process of its own as its script starts it. */
 final class ToolSuite {
@@ -205,7 +206,8 @@ final class ToolSuite {
     /** The tool reads files, so that this check needs a broker on this machine. */
     private void dumpLog() throws Exception {
         String topic = cluster.topic(1, Map.of("segment.bytes", "1048576", "index.interval.bytes", "1000"));
-        for (String codec : List.of("none", "gzip", "snappy", "lz4", "zstd")) {
+        // More than one segment, as a broker may hold back the indexes of the one that it writes to.
+        for (String codec : List.of("none", "none", "none", "none", "gzip", "snappy", "lz4", "zstd")) {
             cluster.produce(cluster.records(topic, 0, 1000, codec), Map.of("compression.type", codec, "batch.size", 4000));
         }
         Path directory = directoryOf(new TopicPartition(topic, 0));
@@ -213,13 +215,13 @@ final class ToolSuite {
         try (Stream<Path> all = Files.list(directory)) {
             files = all.filter(p -> p.toString().matches(".*\\.(log|index|timeindex)")).sorted().toList();
         }
-        that(files.size() >= 3, "segment files: " + files);
+        that(files.size() >= 6, "files of two segments: " + files);
         String names = files.stream().map(Path::toString).collect(Collectors.joining(","));
         Outcome dumped = run("", TOOLS + "DumpLogSegments", "--files", names, "--print-data-log");
         equal(dumped.status, 0, "exit status");
         noComplaints(dumped, directory);
         long records = dumped.output.lines().filter(l -> l.startsWith("| offset: ")).count();
-        equal(records, 5000L, "records in the dump");
+        equal(records, 8000L, "records in the dump");
         for (String codec : List.of("gzip", "snappy", "lz4", "zstd")) {
             that(dumped.output.contains("compresscodec: " + codec), codec);
         }
@@ -242,7 +244,7 @@ final class ToolSuite {
         get(cluster.admin.alterConsumerGroupOffsets(group, offset).all());
         int partitions = get(cluster.admin.describeTopics(List.of("__consumer_offsets")).allTopicNames())
             .get("__consumer_offsets").partitions().size();
-        int partition = (group.hashCode() & Integer.MAX_VALUE) % partitions;
+        int partition = Utils.abs(group.hashCode()) % partitions;
         Path offsets = directoryOf(new TopicPartition("__consumer_offsets", partition));
         String dump = dumpFirstSegment(offsets, "--offsets-decoder");
         that(dump.contains(group) && dump.contains("\"offset\":42"), "the committed offset is not in the dump");
