@@ -53,6 +53,22 @@ def _(context):
         written(context, topic, records, enable_idempotence=True, batch_num_messages=2)
 
 
+@suite.check("transactions that commit and that abort")
+def _(context):
+    topic = context.topic(configs=SHORT)
+    producer = context.producer(transactional_id=unique("transactional"), batch_num_messages=2)
+    producer.init_transactions(20)
+    for round in range(6):
+        producer.begin_transaction()
+        for key, value, headers, timestamp in noise(12, 50, context.base_ms - 3_600_000, 60_000):
+            producer.produce(topic, value, key, partition=0, timestamp=timestamp, headers=headers)
+        equal(producer.flush(20), 0, "messages not delivered in time")
+        if round % 2 == 0:
+            producer.abort_transaction(20)
+        else:
+            producer.commit_transaction(20)
+
+
 @suite.check("timestamps of the broker, its own compression, compaction")
 def _(context):
     configs = {"message.timestamp.type": "LogAppendTime", "compression.type": "zstd", "cleanup.policy": "compact"}

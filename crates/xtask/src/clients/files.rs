@@ -59,6 +59,11 @@ const PASSES: &[Pass] = &[
         is_wanted: |path| has_end(path, KINDS) && topic(path) == Some(Topic::Offsets),
     },
     Pass {
+        name: "states of transactions",
+        flags: &["--print-data-log", "--transaction-log-decoder"],
+        is_wanted: |path| has_end(path, KINDS) && topic(path) == Some(Topic::Transactions),
+    },
+    Pass {
         name: "the metadata log and its snapshots",
         flags: &["--print-data-log", "--cluster-metadata-decoder"],
         is_wanted: |path| {
@@ -76,6 +81,7 @@ const PASSES: &[Pass] = &[
 #[derive(PartialEq)]
 enum Topic {
     Offsets,
+    Transactions,
     Metadata,
 }
 
@@ -115,6 +121,9 @@ pub fn check(verdict: Verdict, data: &Path, places: &Places) -> Verdict {
 fn dump(pass: &Pass, data: &Path, places: &Places) -> Result<(usize, Vec<String>), Error> {
     let mut files = Vec::new();
     collect(data, pass.is_wanted, &mut files)?;
+    if files.is_empty() {
+        return Ok((0, vec!["there is no such file".to_owned()]));
+    }
     let list = files
         .iter()
         .map(|path| path.to_string_lossy())
@@ -159,6 +168,8 @@ fn topic(path: &Path) -> Option<Topic> {
     let directory = path.parent()?.file_name()?.to_str()?;
     if directory.starts_with("__consumer_offsets-") {
         Some(Topic::Offsets)
+    } else if directory.starts_with("__transaction_state-") {
+        Some(Topic::Transactions)
     } else if directory.starts_with("__cluster_metadata-") {
         Some(Topic::Metadata)
     } else {

@@ -31,6 +31,7 @@ const SHORT_CONSUMER_GROUP_SESSIONS: &[(&str, &str)] = &[
 const MANY_FILES: &[(&str, &str)] = &[
     ("metadata.log.max.record.bytes.between.snapshots", "4000"),
     ("offsets.topic.num.partitions", "5"),
+    ("transaction.state.log.num.partitions", "5"),
     ("group.initial.rebalance.delay.ms", "0"),
 ];
 
