@@ -10,9 +10,8 @@ pub mod local;
 mod snapshot;
 
 use ottla_log::{AppendError, OpenError, ReadError, StorageError};
-use ottla_metadata::{MetadataImage, ReplayError};
+use ottla_metadata::{FramingError, MetadataImage, ReplayError};
 use ottla_protocol::metadata_records::MetadataRecord;
-use ottla_protocol::{DecodeError, EncodeError};
 
 pub trait MetadataQuorum: Send {
     /// The offset that the next record gets.
@@ -52,12 +51,8 @@ pub enum QuorumError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Storage(#[from] StorageError),
-    #[error("a metadata record cannot be written: {0}")]
-    Encode(#[from] EncodeError),
-    #[error("the metadata record at offset {offset} cannot be read: {source}")]
-    Decode { offset: i64, source: DecodeError },
-    #[error("the metadata log at offset {offset} holds a batch that cannot be read: {reason}")]
-    Batch { offset: i64, reason: String },
+    #[error("the metadata log: {0}")]
+    Framing(#[from] FramingError),
     #[error("the metadata record at offset {offset} does not follow from those before: {source}")]
     Replay { offset: i64, source: ReplayError },
     #[error(

@@ -30,7 +30,7 @@ use ottla_records::{
 use crate::image::{MetadataImage, Provenance};
 use crate::version::MetadataVersion;
 
-/// The only version of the control records' values.
+/// The version of the control records' values that every reader knows, and the only one of most.
 const CONTROL_VERSION: i16 = 0;
 /// Bytes of records after which a snapshot begins another batch.
 const SNAPSHOT_BATCH_BYTES: usize = 1 << 20;
@@ -88,7 +88,7 @@ impl ControlRecord {
 
     fn encode(&self) -> Result<Bytes, EncodeError> {
         match self {
-            ControlRecord::LeaderChange(m) => m.to_bytes(CONTROL_VERSION),
+            ControlRecord::LeaderChange(m) => m.to_bytes(m.version),
             ControlRecord::SnapshotHeader(m) => m.to_bytes(CONTROL_VERSION),
             ControlRecord::SnapshotFooter(m) => m.to_bytes(CONTROL_VERSION),
             ControlRecord::KRaftVersion(m) => m.to_bytes(CONTROL_VERSION),
@@ -100,7 +100,7 @@ impl ControlRecord {
     fn decode(kind: ControlType, value: &[u8]) -> Result<Option<ControlRecord>, DecodeError> {
         Ok(Some(match kind {
             ControlType::LeaderChange => {
-                ControlRecord::LeaderChange(Message::from_slice(value, CONTROL_VERSION)?)
+                ControlRecord::LeaderChange(Message::from_slice(value, own_version(value))?)
             }
             ControlType::SnapshotHeader => {
                 ControlRecord::SnapshotHeader(Message::from_slice(value, CONTROL_VERSION)?)
@@ -125,6 +125,15 @@ impl ControlRecord {
             ..Default::default()
         })
     }
+}
+
+/// The version that a control record says of itself, within those that we know.
+fn own_version(value: &[u8]) -> i16 {
+    let (oldest, newest) = LeaderChangeMessage::VALID_VERSIONS.into_inner();
+    let said = value
+        .first_chunk()
+        .map_or(oldest, |b| i16::from_be_bytes(*b));
+    said.clamp(oldest, newest)
 }
 
 /// The record with which a leader begins its epoch.

@@ -14,17 +14,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ottla_log::{Environment, LeaderAppend, Log, LogConfig, LogDir, OpenOptions};
-use ottla_metadata::{Loader, MetadataImage, Provenance};
-use ottla_protocol::ids::TopicPartition;
-use ottla_protocol::log_records::LeaderChangeMessage;
-use ottla_protocol::log_records::leader_change_message::Voter;
-use ottla_protocol::metadata_records::MetadataRecord;
-use ottla_protocol::{Decoder, Message, Str};
-use ottla_records::{
-    BatchBuilder, ControlType, MAX_DECOMPRESSED_BYTES, RawBatch, RecordIter, batches,
+use ottla_metadata::{
+    BatchPosition, ControlRecord, Loader, LogBatch, LogContent, MetadataImage, MetadataVersion,
+    SnapshotId, control_batch, leader_change, read_batches, record_batch,
 };
+use ottla_protocol::Str;
+use ottla_protocol::ids::TopicPartition;
+use ottla_protocol::log_records::VotersRecord;
+use ottla_protocol::metadata_records::MetadataRecord;
 
-use super::snapshot::{self, SnapshotId};
+use super::snapshot;
 use super::{MetadataQuorum, QuorumError, QuorumState, damage};
 
 /// Name of the metadata log's topic.
@@ -35,8 +34,6 @@ const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 const REPLAY_BYTES: usize = 1 << 20;
 /// Snapshots that are kept: the newest, and one before it in case the newest is damaged.
 const SNAPSHOTS_KEPT: usize = 2;
-/// Version of the LeaderChange record without voters' directories (`kraft.version` 0).
-const LEADER_CHANGE_VERSION: i16 = 0;
 
 /// What the metadata log is configured with.
 #[derive(Debug, Clone)]
@@ -55,7 +52,16 @@ pub struct LocalQuorum {
     epoch: i32,
     bytes_since_snapshot: u64,
     snapshot_ms: i64,
-    metadata_version: i16,
+    metadata_version: MetadataVersion,
+    /// The voters, where the log lists them: kept for the snapshots that take its place.
+    voters: Option<VotersRecord>,
+}
+
+/// What a replay has come to.
+#[derive(Default)]
+struct Replayed {
+    loader: Loader,
+    voters: Option<VotersRecord>,
 }
 
 impl LocalQuorum {
@@ -87,7 +93,7 @@ impl LocalQuorum {
             Arc::new(config.log.clone()),
             &options,
         )?;
-        let (snapshot, mut loader) = newest_snapshot(&log.dir())?;
+        let (snapshot, mut replayed) = newest_snapshot(&log.dir())?;
         if let Some(id) = snapshot
             && id.end_offset > log.log_end_offset()
         {
@@ -95,7 +101,8 @@ impl LocalQuorum {
             log.truncate_fully_and_start_at(id.end_offset, None, now_ms)?;
         }
         let start = snapshot.map_or(log.log_start_offset(), |id| id.end_offset);
-        let bytes_since_snapshot = replay(&log, start, &mut loader)?;
+        let bytes_since_snapshot = replay(&log, start, &mut replayed)?;
+        let Replayed { loader, voters } = replayed;
         let image = loader.image().clone();
         let state = log.dir().join(snapshot::QUORUM_STATE);
         let epochs = [
@@ -104,7 +111,7 @@ impl LocalQuorum {
             snapshot::read_epoch(&state),
         ];
         let epoch = epochs.into_iter().flatten().max().unwrap_or(0) + 1;
-        snapshot::write_quorum_state(&state, epoch, config.node_id)?;
+        snapshot::write_quorum_state(&state, epoch, config.node_id, image.features.kraft_version)?;
         let metadata_version = metadata_version(&image);
         let mut quorum = Self {
             config,
@@ -113,6 +120,7 @@ impl LocalQuorum {
             bytes_since_snapshot,
             snapshot_ms: now_ms,
             metadata_version,
+            voters,
         };
         quorum.begin_epoch(now_ms)?;
         Ok((quorum, image))
@@ -120,27 +128,18 @@ impl LocalQuorum {
 
     /// Writes the record with which a leader begins its epoch.
     fn begin_epoch(&mut self, now_ms: i64) -> Result<(), QuorumError> {
-        let voter = || {
-            vec![Voter {
-                voter_id: self.config.node_id,
-                ..Default::default()
-            }]
-        };
-        let change = LeaderChangeMessage {
-            version: LEADER_CHANGE_VERSION,
-            leader_id: self.config.node_id,
-            voters: voter(),
-            granting_voters: voter(),
-            ..Default::default()
-        };
-        let mut builder = BatchBuilder::default().control(true);
-        builder.append_control(
-            now_ms,
-            ControlType::LeaderChange,
-            &change.to_bytes(LEADER_CHANGE_VERSION)?,
-        );
-        self.append_batch(build(builder), now_ms)?;
+        let ids = [self.config.node_id];
+        let change = leader_change(self.config.node_id, &ids, &ids);
+        self.append_batch(control_batch(self.position(now_ms), &[change])?, now_ms)?;
         self.commit()
+    }
+
+    fn position(&self, timestamp_ms: i64) -> BatchPosition {
+        BatchPosition {
+            base_offset: self.log.log_end_offset(),
+            leader_epoch: self.epoch,
+            timestamp_ms,
+        }
     }
 
     fn append_batch(&mut self, batch: Bytes, now_ms: i64) -> Result<i64, QuorumError> {
@@ -166,17 +165,16 @@ impl MetadataQuorum for LocalQuorum {
     }
 
     fn append(&mut self, records: &[MetadataRecord], now_ms: i64) -> Result<i64, QuorumError> {
-        let mut builder = BatchBuilder::default();
         for record in records {
             if let MetadataRecord::FeatureLevel(feature) = record
                 && *feature.name == *ottla_metadata::METADATA_VERSION_FEATURE
+                && let Some(version) = MetadataVersion::from_level(feature.feature_level)
             {
-                self.metadata_version = feature.feature_level;
+                self.metadata_version = version;
             }
-            let value = record.encode_to_bytes(record.version_at(self.metadata_version))?;
-            builder.append(now_ms, None, Some(&value));
         }
-        self.append_batch(build(builder), now_ms)
+        let batch = record_batch(self.position(now_ms), self.metadata_version, records)?;
+        self.append_batch(batch, now_ms)
     }
 
     fn commit(&mut self) -> Result<(), QuorumError> {
@@ -203,7 +201,7 @@ impl MetadataQuorum for LocalQuorum {
             end_offset: self.log.log_end_offset(),
             epoch: self.epoch,
         };
-        snapshot::write(&self.log.dir(), id, image, self.metadata_version, now_ms)?;
+        snapshot::write(&self.log.dir(), id, image, self.voters.clone(), now_ms)?;
         let kept = snapshot::remove_old(&self.log.dir(), SNAPSHOTS_KEPT)?;
         if let Some(oldest) = kept.first()
             && oldest.end_offset > self.log.log_start_offset()
@@ -220,41 +218,29 @@ impl MetadataQuorum for LocalQuorum {
     }
 }
 
-fn build(builder: BatchBuilder) -> Bytes {
-    builder
-        .build()
-        .expect("a batch of metadata records is not compressed and within the size of a batch")
-}
-
-fn metadata_version(image: &MetadataImage) -> i16 {
-    let version = image
+fn metadata_version(image: &MetadataImage) -> MetadataVersion {
+    image
         .features
         .metadata_version
-        .unwrap_or(ottla_metadata::MetadataVersion::LATEST_PRODUCTION);
-    version.level()
+        .unwrap_or(MetadataVersion::LATEST_PRODUCTION)
 }
 
 /// The newest snapshot that can be read, and the state that it holds; an empty state if there is none.
-fn newest_snapshot(dir: &Path) -> Result<(Option<SnapshotId>, Loader), QuorumError> {
+fn newest_snapshot(dir: &Path) -> Result<(Option<SnapshotId>, Replayed), QuorumError> {
     for id in snapshot::list(dir)?.into_iter().rev() {
-        let mut loader = Loader::default();
-        let loaded = snapshot::read(dir, id).and_then(|bytes| {
-            each_batch(&bytes, 0, &mut |batch, records| {
-                apply(&mut loader, batch, records)
-            })
-        });
-        match loaded {
-            Ok(()) => return Ok((Some(id), loader)),
+        let mut replayed = Replayed::default();
+        match snapshot::read(dir, id).and_then(|bytes| replayed.take(&bytes, 0)) {
+            Ok(()) => return Ok((Some(id), replayed)),
             Err(error) => {
                 tracing::error!(%error, "a snapshot of the metadata cannot be read; an older one is tried")
             }
         }
     }
-    Ok((None, Loader::default()))
+    Ok((None, Replayed::default()))
 }
 
 /// Replays the log from `start` to its end; returns the bytes read.
-fn replay(log: &Log, start: i64, loader: &mut Loader) -> Result<u64, QuorumError> {
+fn replay(log: &Log, start: i64, replayed: &mut Replayed) -> Result<u64, QuorumError> {
     let (mut offset, end, mut read) = (start, log.log_end_offset(), 0);
     while offset < end {
         let range = log.read(offset, REPLAY_BYTES, true, end)?;
@@ -266,63 +252,36 @@ fn replay(log: &Log, start: i64, loader: &mut Loader) -> Result<u64, QuorumError
             source,
         })?;
         read += bytes.len() as u64;
-        each_batch(&bytes, start, &mut |batch, records| {
-            apply(loader, batch, records)
-        })?;
+        replayed.take(&bytes, start)?;
         offset = range.end_offset;
     }
     Ok(read)
 }
 
-type ApplyBatch<'a> = dyn FnMut(RawBatch<'_>, Vec<MetadataRecord>) -> Result<(), QuorumError> + 'a;
-
-/// Hands each batch that ends after `from` to `apply`, with its metadata records decoded.
-fn each_batch(bytes: &Bytes, from: i64, apply: &mut ApplyBatch<'_>) -> Result<(), QuorumError> {
-    let mut at = 0;
-    for batch in batches(bytes) {
-        let unreadable = |offset, reason: String| QuorumError::Batch { offset, reason };
-        let batch = batch.map_err(|error| unreadable(-1, error.to_string()))?;
-        let offset = batch.base_offset();
-        batch
-            .verify()
-            .map_err(|error| unreadable(offset, error.to_string()))?;
-        let whole = bytes.slice(at..at + batch.size());
-        at += batch.size();
-        if batch.is_control() || batch.last_offset() < from {
-            continue;
+impl Replayed {
+    /// Applies each batch that ends at `from` or after it.
+    fn take(&mut self, bytes: &Bytes, from: i64) -> Result<(), QuorumError> {
+        for batch in read_batches(bytes) {
+            let batch = batch?;
+            if batch.provenance.offset >= from {
+                self.apply(batch)?;
+            }
         }
-        let mut records = Vec::new();
-        let decoded = RecordIter::new(&whole, MAX_DECOMPRESSED_BYTES);
-        for record in decoded.map_err(|error| unreadable(offset, error.to_string()))? {
-            let record = record.map_err(|error| unreadable(offset, error.to_string()))?;
-            let value = record.value.unwrap_or_default();
-            let (decoded, _version) = MetadataRecord::decode(&mut Decoder::copying(&value))
-                .map_err(|source| QuorumError::Decode {
-                    offset: record.offset,
-                    source,
-                })?;
-            records.push(decoded);
-        }
-        apply(batch, records)?;
+        Ok(())
     }
-    Ok(())
-}
 
-fn apply(
-    loader: &mut Loader,
-    batch: RawBatch<'_>,
-    records: Vec<MetadataRecord>,
-) -> Result<(), QuorumError> {
-    let provenance = Provenance {
-        offset: batch.last_offset(),
-        epoch: batch.partition_leader_epoch(),
-        timestamp_ms: batch.max_timestamp(),
-    };
-    loader
-        .on_batch(provenance, records)
-        .map_err(|source| QuorumError::Replay {
-            offset: batch.base_offset(),
-            source,
-        })?;
-    Ok(())
+    fn apply(&mut self, batch: LogBatch) -> Result<(), QuorumError> {
+        if let LogContent::Control(records) = &batch.content {
+            for record in records {
+                if let ControlRecord::Voters(voters) = record {
+                    self.voters = Some(voters.clone());
+                }
+            }
+        }
+        let offset = batch.base_offset;
+        self.loader
+            .on_log_batch(batch)
+            .map_err(|source| QuorumError::Replay { offset, source })?;
+        Ok(())
+    }
 }

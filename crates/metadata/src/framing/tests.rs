@@ -227,6 +227,30 @@ fn a_leader_begins_its_epoch_as_in_kafka() {
     );
 }
 
+#[test]
+fn leaders_of_quorums_with_listed_voters_name_their_directories() {
+    let voter = Voter {
+        voter_id: 1,
+        voter_directory_id: ottla_protocol::Uuid::from_u128(u128::MAX / 3),
+        ..Default::default()
+    };
+    let record = ControlRecord::LeaderChange(LeaderChangeMessage {
+        version: 1,
+        leader_id: 1,
+        voters: vec![voter.clone()],
+        granting_voters: vec![voter],
+        ..Default::default()
+    });
+    let position = BatchPosition {
+        base_offset: 3,
+        leader_epoch: 2,
+        timestamp_ms: 1,
+    };
+    let bytes = control_batch(position, std::slice::from_ref(&record)).unwrap();
+    let read = read_batches(&bytes).next().unwrap().unwrap();
+    assert_eq!(read.content, LogContent::Control(vec![record]));
+}
+
 proptest! {
     #[test]
     fn damage_is_an_error_or_the_end_and_never_a_panic(at in 0..LOG.len(), bit in 0u8..8, cut in 0..LOG.len()) {
