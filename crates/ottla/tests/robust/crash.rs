@@ -101,11 +101,23 @@ fn value(number: i32) -> Vec<u8> {
     value
 }
 
-fn commit(client: &mut Client, offset: i64) {
+/// Waits for the coordinator of group `g`, which is asked for by creating the topic of the offsets.
+pub fn find_coordinator(client: &mut Client) {
+    let request = FindCoordinatorRequest {
+        key: "g".into(),
+        ..Default::default()
+    };
+    retry("coordinator", || {
+        client.ask(&request, 3).unwrap().error_code
+    });
+}
+
+/// Commits an offset of group `g` for partition 0 of `topic`.
+pub fn commit(client: &mut Client, topic: &'static str, offset: i64) {
     let request = OffsetCommitRequest {
         group_id: "g".into(),
         topics: vec![OffsetCommitRequestTopic {
-            name: "load".into(),
+            name: topic.into(),
             partitions: vec![OffsetCommitRequestPartition {
                 committed_offset: offset,
                 ..Default::default()
@@ -120,7 +132,8 @@ fn commit(client: &mut Client, offset: i64) {
     });
 }
 
-fn committed(client: &mut Client) -> i64 {
+/// What group `g` has committed; -1 if nothing.
+pub fn committed(client: &mut Client) -> i64 {
     let request = OffsetFetchRequest {
         group_id: "g".into(),
         topics: None,
@@ -172,14 +185,7 @@ fn what_was_acknowledged_survives_kills_under_load() {
     let mut client = Client::connect(broker.address).unwrap();
     let configs = [("segment.bytes", SEGMENT_BYTES)];
     client.create_topic("load", PARTITIONS, &configs).unwrap();
-    // Creates the topic of the offsets.
-    let coordinator = FindCoordinatorRequest {
-        key: "g".into(),
-        ..Default::default()
-    };
-    retry("coordinator", || {
-        client.ask(&coordinator, 3).unwrap().error_code
-    });
+    find_coordinator(&mut client);
     let load = Arc::new(Load {
         address: Address::default(),
         is_over: AtomicBool::new(false),
@@ -198,7 +204,7 @@ fn what_was_acknowledged_survives_kills_under_load() {
         for _ in 0..BATCHES_PER_ROUND {
             acknowledged.recv_timeout(DEADLINE).unwrap();
         }
-        commit(&mut client, i64::from(round) + 100);
+        commit(&mut client, "load", i64::from(round) + 100);
         client
             .create_topic(&format!("round-{round}"), 2, &[])
             .unwrap();

@@ -10,12 +10,16 @@ use ottla_protocol::Records;
 use ottla_records::{MAX_DECOMPRESSED_BYTES, RecordIter};
 
 use crate::client::{Client, batch, fetch_request};
+use crate::crash::{commit, committed, find_coordinator};
 use crate::process::{Broker, Exit, check_text};
 
 const TOPIC: &str = "data";
 const PARTITIONS: i32 = 2;
 const BATCHES: i32 = 60;
 const RECORDS_PER_BATCH: i32 = 5;
+/// Offsets that the group commits, one after another.
+const COMMITS: i64 = 20;
+const OFFSETS_LOG: &str = "__consumer_offsets-0";
 const METADATA_LOG: &str = "__cluster_metadata-0";
 
 /// A data directory with several segments per partition, and what is in it.
@@ -52,6 +56,10 @@ impl Template {
                 assert_eq!(produced, (0, i64::from(first)));
             }
         }
+        find_coordinator(&mut client);
+        for offset in 1..=COMMITS {
+            commit(&mut client, TOPIC, offset);
+        }
         match end {
             End::Clean => drop(broker.stop()),
             End::Killed => broker.kill(),
@@ -84,9 +92,16 @@ impl Template {
                 let kept = (0..PARTITIONS)
                     .map(|partition| read_good(&broker, partition))
                     .collect();
+                let mut client = Client::connect(broker.address).unwrap();
+                find_coordinator(&mut client);
+                let committed = committed(&mut client);
                 let errors = broker.errors();
                 check_text(&errors);
-                Outcome::Started { kept, errors }
+                Outcome::Started {
+                    kept,
+                    committed,
+                    errors,
+                }
             }
         }
     }
@@ -174,7 +189,11 @@ impl Damage {
 #[derive(Debug)]
 enum Outcome {
     Refused(Exit),
-    Started { kept: Vec<Kept>, errors: String },
+    Started {
+        kept: Vec<Kept>,
+        committed: i64,
+        errors: String,
+    },
 }
 
 /// What could be read of a partition from its start, up to the first thing that could not.
@@ -310,7 +329,7 @@ fn segments_keep_what_lies_before_the_damage() {
             let damage = Damage::any(&mut random, len);
             let outcome = template.try_out(file, damage);
             let context = format!("{end:?} {} {damage:?} -> {outcome:?}", file.display());
-            let Outcome::Started { kept, errors } = outcome else {
+            let Outcome::Started { kept, errors, .. } = outcome else {
                 panic!("{context}");
             };
             let damaged = usize::from(name(file).starts_with("data-1"));
@@ -421,6 +440,34 @@ fn a_damaged_metadata_log_is_refused_unless_only_its_tail_is_torn() {
                 };
                 assert!(errors.contains(&name(&file)), "{errors}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_log_of_offsets_stops_neither_the_broker_nor_its_topics() {
+    let mut random = fastrand::Rng::with_seed(44);
+    for end in [End::Clean, End::Killed] {
+        let template = Template::make(end);
+        let file = Path::new(OFFSETS_LOG).join("00000000000000000000.log");
+        let len = template.bytes(&file).len();
+        for _ in 0..6 {
+            let damage = Damage::any(&mut random, len);
+            let outcome = template.try_out(&file, damage);
+            let context = format!("{end:?} {damage:?} -> {outcome:?}");
+            assert!(outcome.is_whole(), "{context}");
+            let Outcome::Started {
+                committed, errors, ..
+            } = outcome
+            else {
+                panic!("{context}");
+            };
+            // Each commit is a batch of one record.
+            let good = good_end(&template, &file, damage.begin(len));
+            assert!(committed <= COMMITS, "{good} are good: {context}");
+            assert!(committed.max(0) >= good, "{good} are good: {context}");
+            let is_told = errors.contains(&name(&file));
+            assert!(committed == COMMITS || is_told, "{context}");
         }
     }
 }
