@@ -25,6 +25,9 @@ mod failure;
 mod fetch;
 mod produce;
 
+/// Room that is made for an answer at once; most are shorter.
+const ANSWER_BYTES_USUAL: usize = 256;
+
 /// What a handler knows of the request besides its body.
 #[derive(Clone)]
 pub struct Context {
@@ -53,7 +56,7 @@ macro_rules! served {
                     }
                     Err(outcome) => outcome,
                 },)*
-                _ => Outcome::Close(format!("{} is not served", key.name()).into()),
+                _ => Outcome::Close(not_served(key, context.version).into()),
             }
         }
     };
@@ -127,16 +130,12 @@ pub async fn serve(broker: Arc<Broker>, connection: Arc<Connection>, frame: Byte
         correlation_id: header.correlation_id,
         client_id: header.client_id,
     };
-    let supported =
-        served().any(|served| served == key) && key.valid_versions().contains(&context.version);
-    if !supported {
+    if !key.valid_versions().contains(&context.version) {
         return match key {
             // The one request with which a client learns what we speak is answered in any case (KIP-511).
             ApiKey::ApiVersions => api_versions::refuse_version(&context),
             // Kafka, too, closes the connection: there is no version in which to answer.
-            _ => Outcome::Close(
-                format!("{} version {} is not served", key.name(), context.version).into(),
-            ),
+            _ => Outcome::Close(not_served(key, context.version).into()),
         };
     }
     match key {
@@ -154,6 +153,10 @@ pub async fn serve(broker: Arc<Broker>, connection: Arc<Connection>, frame: Byte
         },
         _ => serve_common(&context, key, &mut decoder).await,
     }
+}
+
+fn not_served(key: ApiKey, version: i16) -> String {
+    format!("{} version {version} is not served", key.name())
 }
 
 /// Decodes a request's body; a body that cannot be read costs the connection, as in Kafka.
@@ -189,7 +192,7 @@ fn encode<M: Message>(
     key: ApiKey,
     response: &M,
 ) -> Result<Encoded, EncodeError> {
-    let mut encoder = Encoder::new();
+    let mut encoder = Encoder::with_capacity(ANSWER_BYTES_USUAL);
     let header = ResponseHeader::new(context.correlation_id);
     header.encode(&mut encoder, key.response_header_version(context.version))?;
     response.encode(&mut encoder, context.version)?;

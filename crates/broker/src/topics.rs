@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use imbl::HashMap;
 use ottla_protocol::{Str, Uuid};
 
@@ -53,6 +53,11 @@ impl Topic {
             .clone()
     }
 
+    /// The partitions as they stand, for whoever looks at one and is done with it.
+    pub fn view(&self) -> Guard<Arc<Vec<Option<Arc<Partition>>>>> {
+        self.partitions.load()
+    }
+
     pub fn partitions(&self) -> Arc<Vec<Option<Arc<Partition>>>> {
         self.partitions.load_full()
     }
@@ -71,10 +76,21 @@ impl Topic {
     }
 }
 
+/// All topics at one moment.
 #[derive(Clone, Default)]
-struct Maps {
+pub struct Maps {
     by_name: HashMap<Str, Arc<Topic>>,
     by_id: HashMap<Uuid, Arc<Topic>>,
+}
+
+impl Maps {
+    pub fn by_name(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.by_name.get(name)
+    }
+
+    pub fn by_id(&self, id: &Uuid) -> Option<&Arc<Topic>> {
+        self.by_id.get(id)
+    }
 }
 
 #[derive(Default)]
@@ -83,6 +99,11 @@ pub struct Topics {
 }
 
 impl Topics {
+    /// The topics as they stand, for whoever looks at several and is done with them.
+    pub fn view(&self) -> Guard<Arc<Maps>> {
+        self.maps.load()
+    }
+
     pub fn by_name(&self, name: &str) -> Option<Arc<Topic>> {
         self.maps.load().by_name.get(name).cloned()
     }

@@ -457,7 +457,7 @@ impl Log {
                 last_offset: completed.last_offset,
                 last_stable_offset,
             })
-            .context("write", segment.path(FileKind::TxnIndex))
+            .context_with("write", || segment.path(FileKind::TxnIndex))
             .map_err(|error| self.storage_error(error))
     }
 
@@ -524,7 +524,7 @@ impl Log {
             .flat_map(|(patch, payload)| [IoSlice::new(patch.as_bytes()), IoSlice::new(payload)])
             .collect();
         file.write_vectored_at(&mut slices, position)
-            .context("append to", path())
+            .context_with("append to", path)
             .map_err(|error| {
                 // Best effort: readers and recovery do not need it, but it gives blocks of a full disk back.
                 if let Err(error) = file.set_len(position) {

@@ -40,11 +40,26 @@ impl StorageError {
 /// Gives an I/O error its file and what was done to it.
 pub(crate) trait Context<T> {
     fn context(self, action: &'static str, path: impl AsRef<Path>) -> Result<T, StorageError>;
+
+    /// As [`Context::context`], for paths that would have to be put together first.
+    fn context_with(
+        self,
+        action: &'static str,
+        path: impl FnOnce() -> PathBuf,
+    ) -> Result<T, StorageError>;
 }
 
 impl<T> Context<T> for io::Result<T> {
     fn context(self, action: &'static str, path: impl AsRef<Path>) -> Result<T, StorageError> {
         self.map_err(|error| StorageError::new(action, path, error))
+    }
+
+    fn context_with(
+        self,
+        action: &'static str,
+        path: impl FnOnce() -> PathBuf,
+    ) -> Result<T, StorageError> {
+        self.map_err(|error| StorageError::new(action, path(), error))
     }
 }
 

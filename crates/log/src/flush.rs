@@ -112,7 +112,7 @@ impl Log {
             segment
                 .file_or_create()?
                 .sync_data()
-                .context("sync", segment.path(FileKind::Log))?;
+                .context_with("sync", || segment.path(FileKind::Log))?;
             if segment.base_offset < active {
                 segment.sync_indexes()?;
             }
@@ -254,11 +254,11 @@ impl Log {
         let file = segment.file_or_create()?;
         if !file
             .is_empty()
-            .context("look at", segment.path(FileKind::Log))?
+            .context_with("look at", || segment.path(FileKind::Log))?
         {
             // Left by a roll whose segment list was never published.
             file.set_len(0)
-                .context("cut", segment.path(FileKind::Log))?;
+                .context_with("cut", || segment.path(FileKind::Log))?;
         }
         Ok(segment)
     }

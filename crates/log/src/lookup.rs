@@ -67,7 +67,7 @@ fn find_in_segment(
     let from_offset = segment
         .time_index
         .floor(|entry| entry.timestamp <= timestamp)
-        .context("read", segment.path(FileKind::TimeIndex))?
+        .context_with("read", || segment.path(FileKind::TimeIndex))?
         .map_or(segment.base_offset, |entry| entry.offset)
         .max(starting_offset);
     let end = segment.size();
@@ -101,7 +101,7 @@ fn find_in_batch(
     segment
         .file()?
         .read_exact_at(&mut bytes, batch.position)
-        .context("read", segment.path(FileKind::Log))?;
+        .context_with("read", || segment.path(FileKind::Log))?;
     let bytes = Bytes::from(bytes);
     let damaged = |reason: crate::DamageReason| segment.damage(batch.position, reason);
     let raw = RawBatch::first(&bytes)

@@ -444,7 +444,7 @@ impl Loader<'_> {
         if let Err(fault) = segment
             .txn_index
             .load()
-            .context("read", segment.path(FileKind::TxnIndex))?
+            .context_with("read", || segment.path(FileKind::TxnIndex))?
         {
             let path = segment.path(FileKind::TxnIndex);
             let reason = fault.to_string();

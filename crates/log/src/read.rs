@@ -335,7 +335,7 @@ impl Log {
             let found = segment
                 .txn_index
                 .search(from, upper)
-                .context("read", segment.path(FileKind::TxnIndex))?;
+                .context_with("read", || segment.path(FileKind::TxnIndex))?;
             aborted.extend(found.aborted);
             if found.is_complete {
                 break;

@@ -272,21 +272,21 @@ impl Recovery<'_, '_> {
             segment
                 .txn_index
                 .truncate(segment.base_offset)
-                .context("cut", segment.path(FileKind::TxnIndex))?;
+                .context_with("cut", || segment.path(FileKind::TxnIndex))?;
             return Ok((0, segment.base_offset));
         };
         segment
             .offset_index
             .truncate(|entry| u64::from(entry.position) <= start.position)
-            .context("cut", segment.path(FileKind::OffsetIndex))?;
+            .context_with("cut", || segment.path(FileKind::OffsetIndex))?;
         segment
             .time_index
             .truncate(|entry| entry.offset <= start.last_offset)
-            .context("cut", segment.path(FileKind::TimeIndex))?;
+            .context_with("cut", || segment.path(FileKind::TimeIndex))?;
         segment
             .txn_index
             .truncate(from_offset)
-            .context("cut", segment.path(FileKind::TxnIndex))?;
+            .context_with("cut", || segment.path(FileKind::TxnIndex))?;
         Ok((start.position, start.base_offset))
     }
 
@@ -381,7 +381,7 @@ impl Recovery<'_, '_> {
                     last_offset: completed.last_offset,
                     last_stable_offset,
                 })
-                .context("write", segment.path(FileKind::TxnIndex))?;
+                .context_with("write", || segment.path(FileKind::TxnIndex))?;
         }
         Ok(())
     }
@@ -395,7 +395,7 @@ impl Recovery<'_, '_> {
                     segment
                         .file()?
                         .set_len(segment.size())
-                        .context("trim", segment.path(FileKind::Log))?;
+                        .context_with("trim", || segment.path(FileKind::Log))?;
                 }
                 Ok(end.next_offset)
             }
@@ -597,7 +597,7 @@ fn skip_damage(
     let known = segment
         .offset_index
         .ceiling(|entry| u64::from(entry.position) <= position)
-        .context("read", segment.path(FileKind::OffsetIndex))?;
+        .context_with("read", || segment.path(FileKind::OffsetIndex))?;
     let Some(entry) = known else {
         return Ok(false);
     };
@@ -616,7 +616,7 @@ fn entry_before(segment: &Segment, position: u64) -> Result<Option<ScannedBatch>
     let entry = segment
         .offset_index
         .floor(|entry| u64::from(entry.position) <= position)
-        .context("read", segment.path(FileKind::OffsetIndex))?;
+        .context_with("read", || segment.path(FileKind::OffsetIndex))?;
     let Some(entry) = entry else {
         return Ok(None);
     };
@@ -632,11 +632,11 @@ fn are_indexes_sound(segment: &Segment) -> Result<bool, StorageError> {
     let offsets = segment
         .offset_index
         .check(|entry| u64::from(entry.position) < size && entry.offset >= segment.base_offset)
-        .context("read", segment.path(FileKind::OffsetIndex))?;
+        .context_with("read", || segment.path(FileKind::OffsetIndex))?;
     let times = segment
         .time_index
         .check(|entry| entry.offset >= segment.base_offset)
-        .context("read", segment.path(FileKind::TimeIndex))?;
+        .context_with("read", || segment.path(FileKind::TimeIndex))?;
     Ok(offsets.is_ok() && times.is_ok())
 }
 
@@ -679,7 +679,7 @@ pub(crate) fn rebuild_txn_index(
     segment
         .txn_index
         .truncate(i64::MIN)
-        .context("cut", segment.path(FileKind::TxnIndex))?;
+        .context_with("cut", || segment.path(FileKind::TxnIndex))?;
     let base_offset = segment.base_offset;
     let path = loader.dir.file(base_offset, FileKind::Snapshot);
     let entries = std::fs::read(&path)
@@ -703,7 +703,7 @@ pub(crate) fn rebuild_txn_index(
                     last_offset: completed.last_offset,
                     last_stable_offset,
                 })
-                .context("write", segment.path(FileKind::TxnIndex))?;
+                .context_with("write", || segment.path(FileKind::TxnIndex))?;
         }
     }
     Ok(())

@@ -97,14 +97,16 @@ impl Segment {
 
     /// The `.log` file.
     pub fn file(&self) -> Result<Arc<DiskFile>, StorageError> {
-        self.log.get().context("open", self.path(FileKind::Log))
+        self.log
+            .get()
+            .context_with("open", || self.path(FileKind::Log))
     }
 
     /// The `.log` file, created if need be.
     pub fn file_or_create(&self) -> Result<Arc<DiskFile>, StorageError> {
         self.log
             .get_or_create()
-            .context("open", self.path(FileKind::Log))
+            .context_with("open", || self.path(FileKind::Log))
     }
 
     /// Whether an offset can be written relative to the base, as the indexes do.
@@ -146,7 +148,7 @@ impl Segment {
                     offset: batch.last_offset,
                     position: batch.position as u32,
                 })
-                .context("write", self.path(FileKind::OffsetIndex))?;
+                .context_with("write", || self.path(FileKind::OffsetIndex))?;
             self.append_time_entry(max)?;
             *since_entry = 0;
         }
@@ -163,7 +165,7 @@ impl Segment {
                 timestamp: max.timestamp,
                 offset: max.offset,
             })
-            .context("write", self.path(FileKind::TimeIndex))
+            .context_with("write", || self.path(FileKind::TimeIndex))
     }
 
     /// What Kafka does to a segment that is no longer appended to: the largest timestamp goes to the time index.
@@ -199,7 +201,7 @@ impl Segment {
         }
         self.file()?
             .set_len(self.size())
-            .context("trim", self.path(FileKind::Log))
+            .context_with("trim", || self.path(FileKind::Log))
     }
 
     /// Has the kernel begin to write what was appended. Failing at that does no harm either.
@@ -230,23 +232,23 @@ impl Segment {
     pub fn flush_indexes(&self) -> Result<(), StorageError> {
         self.offset_index
             .flush()
-            .context("write", self.path(FileKind::OffsetIndex))?;
+            .context_with("write", || self.path(FileKind::OffsetIndex))?;
         self.time_index
             .flush()
-            .context("write", self.path(FileKind::TimeIndex))
+            .context_with("write", || self.path(FileKind::TimeIndex))
     }
 
     /// Makes indexes durable; the log file is synced by the log's flush.
     pub fn sync_indexes(&self) -> Result<(), StorageError> {
         self.offset_index
             .sync()
-            .context("sync", self.path(FileKind::OffsetIndex))?;
+            .context_with("sync", || self.path(FileKind::OffsetIndex))?;
         self.time_index
             .sync()
-            .context("sync", self.path(FileKind::TimeIndex))?;
+            .context_with("sync", || self.path(FileKind::TimeIndex))?;
         self.txn_index
             .sync()
-            .context("sync", self.path(FileKind::TxnIndex))
+            .context_with("sync", || self.path(FileKind::TxnIndex))
     }
 
     /// Whether an index has no room left, so that the log must roll.
@@ -338,7 +340,7 @@ impl Segment {
         let indexed = self
             .offset_index
             .floor(|entry| entry.offset <= offset)
-            .context("read", self.path(FileKind::OffsetIndex))?
+            .context_with("read", || self.path(FileKind::OffsetIndex))?
             .filter(|entry| u64::from(entry.position) < end);
         let Some(entry) = indexed else {
             return self.scan_for(offset, 0, end, None);
@@ -392,7 +394,7 @@ impl Segment {
         }
         self.offset_index
             .replace(entries)
-            .context("write", self.path(FileKind::OffsetIndex))?;
+            .context_with("write", || self.path(FileKind::OffsetIndex))?;
         self.is_index_suspect.store(false, Ordering::Release);
         Ok(())
     }
@@ -440,7 +442,7 @@ impl Segment {
         let indexed = self
             .offset_index
             .floor(|entry| u64::from(entry.position) <= limit)
-            .context("read", self.path(FileKind::OffsetIndex))?
+            .context_with("read", || self.path(FileKind::OffsetIndex))?
             .filter(|entry| u64::from(entry.position) > from);
         let Some(entry) = indexed else {
             return self.scan_ends(from, limit, end, None);
@@ -494,17 +496,17 @@ impl Segment {
     pub fn truncate_to_position(&self, position: u64, offset: i64) -> Result<(), ReadError> {
         self.offset_index
             .truncate(|entry| entry.offset < offset && u64::from(entry.position) < position)
-            .context("cut", self.path(FileKind::OffsetIndex))?;
+            .context_with("cut", || self.path(FileKind::OffsetIndex))?;
         self.time_index
             .truncate(|entry| entry.offset < offset)
-            .context("cut", self.path(FileKind::TimeIndex))?;
+            .context_with("cut", || self.path(FileKind::TimeIndex))?;
         self.txn_index
             .truncate(offset)
-            .context("cut", self.path(FileKind::TxnIndex))?;
+            .context_with("cut", || self.path(FileKind::TxnIndex))?;
         self.set_size(position);
         self.file_or_create()?
             .set_len(position)
-            .context("cut", self.path(FileKind::Log))?;
+            .context_with("cut", || self.path(FileKind::Log))?;
         let max = self.rescan_max_timestamp()?;
         let mut stamps = self.stamps();
         stamps.max = Some(max);
@@ -520,7 +522,7 @@ impl Segment {
         let from = self
             .offset_index
             .floor(|entry| entry.offset <= max.offset)
-            .context("read", self.path(FileKind::OffsetIndex))?
+            .context_with("read", || self.path(FileKind::OffsetIndex))?
             .map_or(0, |entry| u64::from(entry.position));
         let end = self.size();
         if from >= end {
@@ -548,10 +550,10 @@ impl Segment {
     pub fn reset_derived(&self) -> Result<(), StorageError> {
         self.offset_index
             .truncate(|_| false)
-            .context("cut", self.path(FileKind::OffsetIndex))?;
+            .context_with("cut", || self.path(FileKind::OffsetIndex))?;
         self.time_index
             .truncate(|_| false)
-            .context("cut", self.path(FileKind::TimeIndex))?;
+            .context_with("cut", || self.path(FileKind::TimeIndex))?;
         let mut stamps = self.stamps();
         stamps.max = None;
         stamps.first_batch = None;

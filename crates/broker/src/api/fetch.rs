@@ -20,6 +20,7 @@ use super::{Context, reply, reply_with_files};
 use crate::fetch_session::{FetchContext, PartitionKey, Position, SessionRequest, Told, TopicRef};
 use crate::partition::Partition;
 use crate::partition::read::{Isolation, PartitionRead, Read};
+use crate::topics::{Maps, Topic};
 use crate::waiters::{Waiter, WaiterGuard};
 
 /// First version whose topics are named by id.
@@ -185,24 +186,35 @@ fn session_request(version: i16, request: FetchRequest) -> SessionRequest {
 }
 
 fn find_all(context: &Context, session: &FetchContext) -> Vec<Target> {
-    session
+    let topics = context.broker.topics.view();
+    let mut targets = Vec::with_capacity(session.partitions.len());
+    // Partitions of a topic mostly follow each other.
+    for of_topic in session
         .partitions
-        .iter()
-        .map(|(key, _)| find(context, key))
-        .collect()
+        .chunk_by(|(a, _), (b, _)| a.topic == b.topic)
+    {
+        let topic = of_topic.first().map(|(key, _)| find(&topics, &key.topic));
+        targets.extend(
+            of_topic
+                .iter()
+                .zip(topic.into_iter().cycle())
+                .map(|((key, _), topic)| {
+                    topic?
+                        .partition(key.partition)
+                        .ok_or(ErrorCode::UnknownTopicOrPartition)
+                }),
+        );
+    }
+    targets
 }
 
-fn find(context: &Context, key: &PartitionKey) -> Target {
-    let topics = &context.broker.topics;
-    let topic = match &key.topic {
-        TopicRef::Id(id) => topics.by_id(id).ok_or(ErrorCode::UnknownTopicId)?,
+fn find<'a>(topics: &'a Maps, topic: &TopicRef) -> Result<&'a Arc<Topic>, ErrorCode> {
+    match topic {
+        TopicRef::Id(id) => topics.by_id(id).ok_or(ErrorCode::UnknownTopicId),
         TopicRef::Name(name) => topics
             .by_name(name)
-            .ok_or(ErrorCode::UnknownTopicOrPartition)?,
-    };
-    topic
-        .partition(key.partition)
-        .ok_or(ErrorCode::UnknownTopicOrPartition)
+            .ok_or(ErrorCode::UnknownTopicOrPartition),
+    }
 }
 
 /// Puts what is news to the client into the answer; records go in by reference.

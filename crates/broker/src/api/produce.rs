@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::{Context, reply};
 use crate::partition::Partition;
 use crate::partition::append::{AppendFailure, Appended};
-use crate::topics::Topic;
+use crate::topics::{Maps, Topic};
 use crate::transactions::verification::{Client, Producer, confirm, produce_error, start};
 
 /// The client id with which Kafka's admin tools may write to internal topics.
@@ -102,8 +102,9 @@ async fn verify(context: &Context, request: &ProduceRequest) -> Verified {
     let client = Client::of_produce(context.version);
     let mut first_producer: Option<Producer> = None;
     let mut asked = Vec::new();
+    let topics = broker.topics.view();
     for (topic_at, topic) in request.topic_data.iter().enumerate() {
-        let found = find(context, topic);
+        let found = find(&topics, context.version, topic);
         for (partition_at, data) in topic.partition_data.iter().enumerate() {
             let Some(Records::Bytes(bytes)) = &data.records else {
                 continue;
@@ -147,6 +148,7 @@ async fn verify(context: &Context, request: &ProduceRequest) -> Verified {
             verified.0.insert(place, guard);
         }
     }
+    drop(topics);
     if let Some(producer) = first_producer.filter(|_| !asked.is_empty()) {
         let partitions = asked
             .iter()
@@ -162,9 +164,12 @@ async fn verify(context: &Context, request: &ProduceRequest) -> Verified {
     verified
 }
 
-fn find(context: &Context, topic: &TopicProduceData) -> Result<Arc<Topic>, ErrorCode> {
-    let topics = &context.broker.topics;
-    if context.version >= TOPIC_ID_VERSION {
+fn find<'a>(
+    topics: &'a Maps,
+    version: i16,
+    topic: &TopicProduceData,
+) -> Result<&'a Arc<Topic>, ErrorCode> {
+    if version >= TOPIC_ID_VERSION {
         topics
             .by_id(&topic.topic_id)
             .ok_or(ErrorCode::UnknownTopicId)
@@ -185,10 +190,11 @@ fn append_all(
     let acks = request.acks;
     let refusal = (!(-1..=1).contains(&acks)).then_some(ErrorCode::InvalidRequiredAcks);
     let mut responses = Vec::with_capacity(request.topic_data.len());
+    let topics = context.broker.topics.view();
     for topic in request.topic_data {
         let found = match refusal {
             Some(error) => Err(error),
-            None => find(context, &topic),
+            None => find(&topics, context.version, &topic),
         };
         let mut answers = Vec::with_capacity(topic.partition_data.len());
         for data in topic.partition_data {
@@ -202,18 +208,14 @@ fn append_all(
             };
             answers.push(match outcome {
                 Err(failure) => failed(index, failure),
-                Ok((replica, appended)) => {
-                    let answer = succeeded(index, &appended);
-                    if replica.must_wait(&appended, acks) {
-                        let place = (responses.len(), answers.len());
-                        pending.push(Pending {
-                            topic: place.0,
-                            partition: place.1,
-                            replica,
-                            appended,
-                        });
-                    }
-                    answer
+                Ok((appended, waits_for)) => {
+                    pending.extend(waits_for.map(|replica| Pending {
+                        topic: responses.len(),
+                        partition: answers.len(),
+                        replica,
+                        appended,
+                    }));
+                    succeeded(index, &appended)
                 }
             });
         }
@@ -230,18 +232,21 @@ fn append_all(
     }
 }
 
+/// Appends one partition's batch; returns the partition, too, if the answer has to wait for it.
 fn append(
     context: &Context,
-    topic: &Arc<Topic>,
+    topic: &Topic,
     data: PartitionProduceData,
     acks: i16,
     guard: VerificationGuard,
-) -> Result<(Arc<Partition>, Appended), AppendFailure> {
+) -> Result<(Appended, Option<Arc<Partition>>), AppendFailure> {
     if topic.is_internal() && context.client_id.as_deref() != Some(ADMIN_CLIENT_ID) {
         return Err(ErrorCode::InvalidTopicException.into());
     }
-    let replica = topic
-        .partition(data.index)
+    let partitions = topic.view();
+    let replica = usize::try_from(data.index)
+        .ok()
+        .and_then(|index| partitions.get(index)?.as_ref())
         .ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let records = match data.records {
         Some(Records::Bytes(bytes)) => bytes,
@@ -255,7 +260,10 @@ fn append(
         guard,
         context.broker.now_ms(),
     )?;
-    Ok((replica, appended))
+    let waits_for = replica
+        .must_wait(&appended, acks)
+        .then(|| Arc::clone(replica));
+    Ok((appended, waits_for))
 }
 
 fn succeeded(index: i32, appended: &Appended) -> PartitionProduceResponse {
