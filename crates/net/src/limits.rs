@@ -59,7 +59,7 @@ pub(crate) const ACCEPT_BACKOFF_MAX: Duration = Duration::from_secs(1);
 pub const REQUEST_BYTES_MAX_DEFAULT: usize = 100 * 1024 * 1024;
 pub const QUEUED_BYTES_MAX_DEFAULT: usize = 512 * 1024 * 1024;
 pub const IDLE_MAX_DEFAULT: Duration = Duration::from_secs(600);
-pub const SOCKET_BUFFER_BYTES_DEFAULT: usize = 100 * 1024;
+pub const SEND_BUFFER_BYTES_DEFAULT: usize = 100 * 1024;
 pub const LISTEN_BACKLOG_DEFAULT: u32 = 50;
 
 /// The server's limits.
@@ -98,8 +98,8 @@ impl Default for Limits {
             connections_per_ip_overrides: HashMap::new(),
             connection_creation_rate_max: i32::MAX as u32,
             idle_max: IDLE_MAX_DEFAULT,
-            send_buffer_bytes: Some(SOCKET_BUFFER_BYTES_DEFAULT),
-            receive_buffer_bytes: Some(SOCKET_BUFFER_BYTES_DEFAULT),
+            send_buffer_bytes: Some(SEND_BUFFER_BYTES_DEFAULT),
+            receive_buffer_bytes: None,
             listen_backlog: LISTEN_BACKLOG_DEFAULT,
         }
     }

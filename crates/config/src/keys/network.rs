@@ -35,7 +35,7 @@ NETWORK
         "Requests that may wait for a handler before sockets are left unread.";
     "socket.listen.backlog.size": Int = "50", AtLeast(1), Medium, ReadOnly, Supported;
         "Pending connections that the kernel queues per listener.";
-    "socket.receive.buffer.bytes": Int = "102400", Any, High, ReadOnly, Supported;
+    "socket.receive.buffer.bytes": Int = "-1", Any, High, ReadOnly, Supported;
         "Receive buffer of accepted sockets; -1 leaves it to the operating system.";
     "socket.request.max.bytes": Int = "104857600", AtLeast(1), High, ReadOnly, Supported;
         "Largest request that is read from a socket.";

@@ -90,6 +90,11 @@ const KAFKA_DEFAULTS: &[(&str, &str, &str)] = &[
         "3",
         "one broker suffices",
     ),
+    (
+        "socket.receive.buffer.bytes",
+        "102400",
+        "the system's own sizing takes bulk for a fifth less CPU",
+    ),
     ("transaction.state.log.min.isr", "2", "one broker suffices"),
     (
         "transaction.state.log.replication.factor",
