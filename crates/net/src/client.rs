@@ -179,7 +179,7 @@ impl Client {
     }
 
     /// Does `operation` again while it fails with what may pass, until the operation's time is up.
-    pub(crate) async fn retry<T, F>(
+    pub async fn retry<T, F>(
         &self,
         mut operation: impl FnMut() -> F + Send,
     ) -> Result<T, ClientError>

@@ -4,6 +4,7 @@
 //! and what to do, on standard error. Exit codes: 0 done, 1 refused or failed, 2 wrong usage,
 //! 3 no broker reached.
 
+mod bench;
 mod broker;
 mod cluster;
 mod configs;
@@ -61,6 +62,9 @@ enum Command {
     Groups(groups::Args),
     /// Show and change configurations of topics, brokers and groups.
     Configs(configs::Args),
+    /// Load a broker and measure how it bears it.
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Look into the files of a log directory.
     Log(log_dump::Args),
 }
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         Command::Consume(args) => run_tool(consume::run(args)),
         Command::Groups(args) => run_tool(groups::run(args)),
         Command::Configs(args) => run_tool(configs::run(args)),
+        Command::Bench(command) => finish(bench::run(&command)),
         Command::Log(args) => finish(log_dump::run(args)),
     }
 }

@@ -81,7 +81,7 @@ enum AcksArg {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum CodecArg {
+pub enum CodecArg {
     None,
     Gzip,
     Snappy,

@@ -1,0 +1,170 @@
+//! `ottla bench`: loads a broker and says how it bore it. Works with every Kafka broker.
+//!
+//! Everything here is threads that block, one or two for each connection: on the machine that is
+//! measured the generator must cost little, and wake up in time. Figures are taken by `meter.rs`.
+//! `cargo xtask bench` runs these commands and reads their JSON.
+
+mod consume;
+mod latency;
+mod load;
+mod meter;
+mod pipe;
+mod produce;
+mod topic;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Subcommand, ValueEnum};
+use ottla_records::Compression;
+
+use crate::cluster::ClusterArgs;
+use crate::error::ToolError;
+use crate::output::{Format, print_json, print_text};
+use crate::produce::CodecArg;
+use crate::topics::parse_pair;
+
+/// Connections of one run: each has a thread or two.
+const CONNECTIONS_MAX: i64 = 5000;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Send records, as many as the broker takes or at a fixed rate.
+    Produce(produce::Args),
+    /// Read records, with consumers that share a topic or groups that each read all of it.
+    Consume(consume::Args),
+    /// Send records at a fixed rate and measure how long each takes to arrive at a consumer.
+    Latency(latency::Args),
+}
+
+pub fn run(command: &Command) -> Result<(), ToolError> {
+    match command {
+        Command::Produce(args) => produce::run(args),
+        Command::Consume(args) => consume::run(args),
+        Command::Latency(args) => latency::run(args),
+    }
+}
+
+/// Which topic, and whether to make it.
+#[derive(clap::Args)]
+struct TopicArgs {
+    /// The topic to work on.
+    #[arg(long, short, default_value = "bench")]
+    topic: String,
+    /// Make the topic first, if it is not there.
+    #[arg(long)]
+    create: bool,
+    /// Partitions of a topic that is made.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(i32).range(1..))]
+    partitions: i32,
+    /// Replicas of a topic that is made; without it, what the broker is configured for.
+    #[arg(long)]
+    replication_factor: Option<i16>,
+    /// A configuration of a topic that is made; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
+    config: Vec<(String, String)>,
+}
+
+/// What records look like.
+#[derive(clap::Args)]
+struct ShapeArgs {
+    /// Bytes of a record's value.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=64 * 1024 * 1024))]
+    record_size: u32,
+    /// Who must have a record before it counts as sent.
+    #[arg(long, value_enum, default_value_t = AcksArg::All)]
+    acks: AcksArg,
+    /// How to compress batches.
+    #[arg(long, value_enum, default_value_t = CodecArg::None)]
+    codec: CodecArg,
+    /// Give every record a key.
+    #[arg(long)]
+    keyed: bool,
+    /// Fill values with noise instead of one letter.
+    #[arg(long)]
+    random: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AcksArg {
+    #[value(alias = "-1")]
+    All,
+    #[value(name = "1", alias = "leader")]
+    Leader,
+    #[value(name = "0", alias = "none")]
+    None,
+}
+
+impl ShapeArgs {
+    fn shape(&self, topic: &str) -> load::Shape {
+        load::Shape {
+            topic: topic.to_owned(),
+            acks: match self.acks {
+                AcksArg::All => -1,
+                AcksArg::Leader => 1,
+                AcksArg::None => 0,
+            },
+            record_bytes: self.record_size as usize,
+            keyed: self.keyed,
+            compression: Compression::new(self.codec.into()),
+            random: self.random,
+        }
+    }
+}
+
+/// How long a run goes on: a number of records, of bytes, or a time.
+#[derive(clap::Args)]
+struct TimeArgs {
+    /// Stop after so many records.
+    #[arg(long, conflicts_with_all = ["bytes", "seconds"])]
+    records: Option<u64>,
+    /// Stop after so many bytes of values.
+    #[arg(long, conflicts_with = "seconds")]
+    bytes: Option<u64>,
+    /// Stop after so many seconds (10, if nothing else ends the run).
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// Seconds at the beginning that do not count.
+    #[arg(long, default_value_t = 0.0)]
+    warmup: f64,
+}
+
+impl TimeArgs {
+    const SECONDS_DEFAULT: f64 = 10.0;
+
+    /// `has_end`: whether something beside these options ends the run.
+    fn run(&self, record_bytes: u64, has_end: bool) -> Arc<meter::Run> {
+        let records = self
+            .records
+            .or(self.bytes.map(|bytes| bytes.div_ceil(record_bytes.max(1))));
+        let seconds = match records.is_some() || has_end {
+            true => self.seconds,
+            false => Some(self.seconds.unwrap_or(Self::SECONDS_DEFAULT)),
+        };
+        let duration = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        meter::Run::new(duration(self.warmup), seconds.map(duration), records)
+    }
+}
+
+/// A topic and who leads what of it.
+struct Place {
+    topic: String,
+    /// Partition and the address of its leader.
+    leaders: Vec<(i32, String)>,
+    /// The leaders, each once.
+    addresses: Vec<String>,
+}
+
+impl Place {
+    fn led_by(&self, address: &str) -> Vec<i32> {
+        let led = self.leaders.iter().filter(|(_, leader)| leader == address);
+        led.map(|(partition, _)| *partition).collect()
+    }
+}
+
+fn print(cluster: &ClusterArgs, report: &meter::Report) -> Result<(), ToolError> {
+    match cluster.output {
+        Format::Json => print_json(report),
+        Format::Text => print_text(&report.text()),
+    }
+}

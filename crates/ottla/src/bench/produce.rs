@@ -1,0 +1,277 @@
+//! `ottla bench produce`: requests made beforehand, sent by one thread for each connection.
+//!
+//! Invariant: a connection never has more than `--in-flight` requests under way. With `--rate` the
+//! schedule is fixed in advance, and a request that could not leave in time is charged for it.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use ottla_net::client::ClientError;
+use ottla_protocol::ErrorCode;
+use ottla_protocol::messages::{ProduceRequest, ProduceResponse};
+
+use super::load::{Prepared, Shape, sleep_precisely, sleep_until};
+use super::meter::{self, Failure, Latencies, Report, Run};
+use super::pipe::{self, Inlet, Outlet, Pipe};
+use super::{Place, ShapeArgs, TimeArgs, TopicArgs, topic};
+use crate::cluster::ClusterArgs;
+use crate::error::ToolError;
+
+/// Versions of Produce that name topics by name.
+pub const PRODUCE_VERSIONS: std::ops::RangeInclusive<i16> = 3..=12;
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  ottla bench produce --create --partitions 10 --bytes 1000000000           
+  ottla bench produce --rate 10000 --seconds 30 --batch-bytes 1024       # latency at a fixed rate
+  ottla bench produce --connections 200 --in-flight 1 --record-size 100 --keyed --batch-bytes 100")]
+pub struct Args {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    #[command(flatten)]
+    topic: TopicArgs,
+    #[command(flatten)]
+    shape: ShapeArgs,
+    #[command(flatten)]
+    time: TimeArgs,
+    /// Bytes of the records of one batch.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    batch_bytes: u32,
+    /// Batches of one request, each for another partition.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    batches: u32,
+    /// Connections, each with a thread of its own.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=super::CONNECTIONS_MAX))]
+    connections: u32,
+    /// Requests of one connection that may be under way.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    in_flight: u32,
+    /// Records per second of all connections; without it, as many as the broker takes.
+    #[arg(long)]
+    rate: Option<f64>,
+}
+
+pub fn run(args: &Args) -> Result<(), ToolError> {
+    let place = topic::prepare(&args.cluster, &args.topic)?;
+    let shape = args.shape.shape(&place.topic);
+    let connections = args.connections as usize;
+    let mut prepared = Vec::new();
+    for connection in 0..connections {
+        let address = &place.addresses[connection % place.addresses.len()];
+        let pipe = Pipe::open(address)?;
+        let frames = frames(args, &place, &shape, &pipe, connection)?;
+        prepared.push((pipe, frames));
+    }
+    let record = u64::from(args.shape.record_size);
+    let (run, failure) = (args.time.run(record, false), Arc::new(Failure::default()));
+    let mut workers = Vec::new();
+    for (index, (pipe, frames)) in prepared.into_iter().enumerate() {
+        let pace = args.rate.map(|rate| {
+            let per_request = frames.first().map_or(1, |frame| frame.records) as f64;
+            let interval = Duration::from_secs_f64(per_request * connections as f64 / rate);
+            // Connections take turns.
+            let first = interval.mul_f64(index as f64 / connections as f64);
+            Pace {
+                first: Instant::now() + first,
+                interval,
+            }
+        });
+        let sender = Sender {
+            run: Arc::clone(&run),
+            frames,
+            pace,
+            acks: shape.acks,
+        };
+        let in_flight = args.in_flight as usize;
+        workers.push(meter::work(&run, &failure, move || {
+            sender.run(pipe, in_flight)
+        })?);
+    }
+    let latencies = meter::finish(&run, "produced", workers)?;
+    super::print(&args.cluster, &Report::of("produce", &run, &latencies))
+}
+
+/// The requests that a connection sends in turn.
+fn frames(
+    args: &Args,
+    place: &Place,
+    shape: &Shape,
+    pipe: &Pipe,
+    connection: usize,
+) -> Result<Vec<Prepared>, ClientError> {
+    let version = pipe.version::<ProduceRequest>(PRODUCE_VERSIONS)?;
+    let address = &place.addresses[connection % place.addresses.len()];
+    let led = place.led_by(address);
+    let sharing = args.connections as usize;
+    // Each connection has partitions of its own while there are enough of them.
+    let mut mine: Vec<i32> = led
+        .iter()
+        .copied()
+        .enumerate()
+        .filter(|(position, _)| position % sharing == connection % sharing)
+        .map(|(_, partition)| partition)
+        .collect();
+    if mine.is_empty() {
+        mine.extend(led.get(connection % led.len().max(1)));
+    }
+    mine.chunks(args.batches as usize)
+        .map(|partitions| shape.prepare(version, partitions, args.batch_bytes as usize))
+        .collect()
+}
+
+/// When requests are due.
+struct Pace {
+    first: Instant,
+    interval: Duration,
+}
+
+impl Pace {
+    fn due(&self, request: u64) -> Instant {
+        self.first + self.interval.mul_f64(request as f64)
+    }
+}
+
+/// A request that is under way.
+struct Sent {
+    intended: Instant,
+    sent: Instant,
+    records: u64,
+    bytes: u64,
+}
+
+/// One connection's work.
+struct Sender {
+    run: Arc<Run>,
+    frames: Vec<Prepared>,
+    pace: Option<Pace>,
+    acks: i16,
+}
+
+impl Sender {
+    fn run(mut self, pipe: Pipe, in_flight: usize) -> Result<Latencies, ToolError> {
+        let version = pipe.version::<ProduceRequest>(PRODUCE_VERSIONS)?;
+        sleep_precisely();
+        let Pipe {
+            mut outlet,
+            mut inlet,
+            ..
+        } = pipe;
+        if self.acks == 0 || in_flight == 1 {
+            return self.alternate(&mut outlet, &mut inlet, version);
+        }
+        // A slot is taken before a request is sent; the reader holds one more.
+        let (slots, under_way) = mpsc::sync_channel(in_flight - 1);
+        let run = Arc::clone(&self.run);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(move || read_answers(&run, &mut inlet, version, &under_way));
+            let mut sequence = 0;
+            while let Some(intended) = self.next(sequence) {
+                let frame = self.frame(sequence);
+                let sent = Sent {
+                    intended,
+                    sent: Instant::now(),
+                    records: frame.records,
+                    bytes: frame.bytes,
+                };
+                let frame = &frame.frame;
+                if slots.send(sent).is_err() {
+                    break;
+                }
+                outlet.write(frame)?;
+                sequence += 1;
+            }
+            drop(slots);
+            match reader.join() {
+                Ok(latencies) => latencies,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+
+    /// One request at a time.
+    fn alternate(
+        &mut self,
+        outlet: &mut Outlet,
+        inlet: &mut Inlet,
+        version: i16,
+    ) -> Result<Latencies, ToolError> {
+        let mut latencies = Latencies::new();
+        let mut sequence = 0;
+        while let Some(intended) = self.next(sequence) {
+            let run = Arc::clone(&self.run);
+            let acks = self.acks;
+            let frame = self.frame(sequence);
+            let sent = Instant::now();
+            outlet.write(&frame.frame)?;
+            let accepted =
+                acks == 0 || run.tolerate(check(&inlet.read::<ProduceRequest>(version)?))?;
+            let now = Instant::now();
+            if accepted && run.count(now, frame.records, frame.bytes) {
+                latencies.record(intended, sent, now);
+            }
+            sequence += 1;
+        }
+        Ok(latencies)
+    }
+
+    /// Waits until the next request is due; `None` at the end of the run.
+    fn next(&self, sequence: u64) -> Option<Instant> {
+        let frames = self.frames.len() as u64;
+        let next = &self.frames[usize::try_from(sequence % frames).unwrap_or(0)];
+        if !self.run.take(next.records) {
+            return None;
+        }
+        match &self.pace {
+            None => Some(Instant::now()),
+            Some(pace) => {
+                let due = pace.due(sequence);
+                sleep_until(due);
+                Some(due)
+            }
+        }
+    }
+
+    fn frame(&mut self, sequence: u64) -> &Prepared {
+        let frames = self.frames.len() as u64;
+        let frame = &mut self.frames[usize::try_from(sequence % frames).unwrap_or(0)];
+        let id = i32::try_from(sequence % i32::MAX as u64).unwrap_or(0);
+        pipe::set_correlation_id(&mut frame.frame, id);
+        frame
+    }
+}
+
+fn read_answers(
+    run: &Run,
+    inlet: &mut Inlet,
+    version: i16,
+    under_way: &Receiver<Sent>,
+) -> Result<Latencies, ToolError> {
+    let mut latencies = Latencies::new();
+    for sent in under_way {
+        let accepted = run.tolerate(check(&inlet.read::<ProduceRequest>(version)?))?;
+        let now = Instant::now();
+        if accepted && run.count(now, sent.records, sent.bytes) {
+            latencies.record(sent.intended, sent.sent, now);
+        }
+    }
+    Ok(latencies)
+}
+
+/// The first partition that refused makes the request fail.
+pub fn check(response: &ProduceResponse) -> Result<(), ClientError> {
+    for topic in &response.responses {
+        for partition in &topic.partition_responses {
+            let code = ErrorCode::from_code(partition.error_code);
+            if code != ErrorCode::None {
+                return Err(ClientError::Refused {
+                    subject: format!("{}-{}", &*topic.name, partition.index),
+                    code,
+                    message: partition.error_message.as_deref().map(str::to_owned),
+                });
+            }
+        }
+    }
+    Ok(())
+}
