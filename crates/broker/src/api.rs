@@ -19,6 +19,7 @@ use crate::connection::Connection;
 
 mod api_versions;
 mod authorized_operations;
+mod commit_topics;
 mod config_resources;
 mod control;
 mod failure;

@@ -1,4 +1,10 @@
-//! Which broker coordinates what: the leader of the key's partition in the internal topic of its kind.
+//! Which broker coordinates what: the leader of the key's partition in the internal topic of its kind. Below it is
+//! the shell that groups and transactions share: homes of machines, the machine's surroundings, loading.
+
+pub mod homes;
+pub mod load;
+pub mod machine;
+pub mod shard;
 
 use ottla_coordinator::partition_for;
 use ottla_metadata::Endpoint;

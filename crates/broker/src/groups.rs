@@ -1,46 +1,36 @@
 //! The home of the group coordinators: one machine per partition of `__consumer_offsets` that this broker leads.
 //!
-//! A handler calls a machine under its lock; what the machine wants done (append these records, answer that
-//! caller) is done before the lock is released, so that records lie in the log in the order in which the machine
-//! decided. Answers that rest on records leave once the high watermark has passed them.
-//!
-//! Invariant: a machine is only reached after its partition's log was replayed into it.
+//! Invariant: a machine sees every change of the topics, those that come while it is loaded too. Called by the
+//! handlers of groups and offsets, and by the publisher.
 
 mod catalog;
-mod load;
-mod shard;
 
-use std::sync::{Arc, RwLock};
+use std::ops::Deref;
+use std::sync::{Arc, RwLock, Weak};
 
 use ottla_coordinator::{
-    Answer, DeletedTopic, GroupConfig, GroupCoordinator, Token, TopicCatalog, TopicsChange,
-    partition_for,
+    Answer, AppendId, DeletedTopic, Effect, GroupConfig, GroupCoordinator, GroupLoader,
+    LoggedRecord, RegexTask, ReplayError, Token, TopicCatalog, TopicsChange,
 };
 use ottla_metadata::{MetadataDelta, MetadataImage};
 use ottla_protocol::ErrorCode;
+use tokio::sync::oneshot;
 
 use crate::clock::Clock;
+use crate::coordinators::homes::{Homes, Maker};
+use crate::coordinators::load::{LoadError, load};
+use crate::coordinators::machine::{Loader, Machine, Step};
+use crate::coordinators::shard::Shard;
 use crate::partition::Partition;
 use crate::partition::append::CoordinatorAppend;
 use catalog::Catalog;
-use shard::Shard;
 
 pub struct Groups {
     clock: Clock,
     config: GroupConfig,
-    /// By index of the partition of `__consumer_offsets`; empty while the topic does not exist.
-    homes: RwLock<Vec<Home>>,
+    homes: Homes<GroupCoordinator>,
     /// The topics as the machines see them; a machine that is put in its place takes these along.
     topics: RwLock<Arc<dyn TopicCatalog>>,
-}
-
-/// Where a partition's machine is.
-#[derive(Clone, Default)]
-enum Home {
-    #[default]
-    Elsewhere,
-    Loading,
-    Here(Arc<Shard>),
 }
 
 impl Groups {
@@ -48,54 +38,9 @@ impl Groups {
         Self {
             clock,
             config,
-            homes: RwLock::default(),
+            homes: Homes::default(),
             topics: RwLock::new(Arc::new(Catalog::default())),
         }
-    }
-
-    /// Makes the machines of partitions that this broker begins to lead, on disk threads: their logs are replayed.
-    ///
-    /// `count` is the number of partitions that the topic has.
-    pub fn begin(self: &Arc<Self>, partitions: Vec<Arc<Partition>>, count: usize) {
-        {
-            let mut homes = self.homes.write().expect("group homes lock");
-            let count = count.max(homes.len());
-            homes.resize(count, Home::default());
-            for partition in &partitions {
-                homes[partition.index as usize] = Home::Loading;
-            }
-        }
-        for partition in partitions {
-            let groups = Arc::clone(self);
-            tokio::task::spawn_blocking(move || {
-                let home = match load::load(
-                    &partition,
-                    groups.config.clone(),
-                    groups.clock.now_ms(),
-                ) {
-                    Ok(machine) => {
-                        Home::Here(Shard::start(Arc::clone(&partition), machine, groups.clock))
-                    }
-                    Err(error) => {
-                        tracing::error!(partition = partition.index, %error, "cannot load groups");
-                        Home::Elsewhere
-                    }
-                };
-                groups.place(partition.index, home);
-            });
-        }
-    }
-
-    /// Puts a machine in its place, with the topics as they are: a change of theirs comes either before this, and
-    /// is among them, or after, and finds the machine.
-    fn place(&self, partition: i32, home: Home) {
-        let mut homes = self.homes.write().expect("group homes lock");
-        if let Home::Here(shard) = &home {
-            let topics = Arc::clone(&self.topics.read().expect("group topics lock"));
-            shard
-                .tell(|machine, _now_ms| machine.handle_metadata(topics, &TopicsChange::default()));
-        }
-        homes[partition as usize] = home;
     }
 
     /// Shows a change of the metadata to the machines, if it concerns topics.
@@ -113,83 +58,97 @@ impl Groups {
         self.tell_all(|machine, _now_ms| machine.handle_topics_deleted(topics));
     }
 
-    /// Calls the machine that coordinates `group_id`, and waits for its answer.
-    ///
-    /// The operation runs before the first await, so that the calls of one connection keep their order.
-    pub async fn call(
-        &self,
-        group_id: &str,
-        operation: impl FnOnce(&mut GroupCoordinator, i64, Token),
-    ) -> Result<Answer, ErrorCode> {
-        let answer = self
-            .shard(group_id)?
-            .call(CoordinatorAppend::default(), operation);
-        // A machine that is gone has moved to another broker.
-        answer.await.map_err(|_| ErrorCode::NotCoordinator)
-    }
-
-    /// Calls the machine of a partition of `__consumer_offsets`, for what belongs to a transaction.
-    pub async fn call_partition(
+    /// Lets the machine of a partition take what belongs to a transaction.
+    pub fn call_partition(
         &self,
         partition: i32,
         how: CoordinatorAppend,
         operation: impl FnOnce(&mut GroupCoordinator, i64, Token),
-    ) -> Result<Answer, ErrorCode> {
-        let answer = self.shard_of(partition)?.call(how, operation);
-        answer.await.map_err(|_| ErrorCode::NotCoordinator)
+    ) -> Result<oneshot::Receiver<Answer>, ErrorCode> {
+        Ok(self.of_partition(partition)?.call(how, operation))
+    }
+}
+
+impl Deref for Groups {
+    type Target = Homes<GroupCoordinator>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.homes
+    }
+}
+
+impl Maker<GroupCoordinator> for Groups {
+    fn homes(&self) -> &Homes<GroupCoordinator> {
+        &self.homes
     }
 
-    /// The partition of `__consumer_offsets` that is home to `group_id`.
-    pub fn partition_of(&self, group_id: &str) -> Result<i32, ErrorCode> {
-        match self.homes.read().expect("group homes lock").len() {
-            0 => Err(ErrorCode::CoordinatorNotAvailable),
-            count => Ok(partition_for(group_id, count as i32)),
-        }
+    fn load(
+        self: &Arc<Self>,
+        partition: &Arc<Partition>,
+    ) -> Result<Arc<Shard<GroupCoordinator>>, LoadError> {
+        let mut loader = GroupLoader::new(self.config.clone());
+        load(partition, &mut loader)?;
+        let machine = loader.finish(self.clock.now_ms());
+        Ok(Shard::start(Arc::clone(partition), machine, self.clock, ()))
     }
 
-    /// Looks into the machine that coordinates `group_id`.
-    pub fn look<T>(
-        &self,
-        group_id: &str,
-        look: impl FnOnce(&GroupCoordinator) -> T,
-    ) -> Result<T, ErrorCode> {
-        Ok(self.shard(group_id)?.look(look))
+    fn catch_up(&self, shard: &Shard<GroupCoordinator>) {
+        let topics = Arc::clone(&self.topics.read().expect("group topics lock"));
+        shard.tell(|machine, _now_ms| machine.handle_metadata(topics, &TopicsChange::default()));
+    }
+}
+
+impl Machine for GroupCoordinator {
+    type Answer = Answer;
+    type Work = RegexTask;
+    type Outside = ();
+    const SUBJECT: &'static str = "groups";
+    const WITHOUT_TOPIC: ErrorCode = ErrorCode::CoordinatorNotAvailable;
+
+    fn next_step(&mut self) -> Option<Step<Self>> {
+        Some(match self.next_effect()? {
+            Effect::Append { id, batch } => Step::Append { id, batch },
+            Effect::Respond { token, answer } => Step::Respond { token, answer },
+            Effect::ResolveRegexes(task) => Step::Work(task),
+        })
     }
 
-    /// Looks into every machine that is here; returns whether some are still loading.
-    pub fn each(&self, mut look: impl FnMut(&GroupCoordinator)) -> bool {
-        let homes = self.homes.read().expect("group homes lock").clone();
-        for home in &homes {
-            if let Home::Here(shard) = home {
-                shard.look(&mut look);
+    fn poll_timeout(&self) -> Option<i64> {
+        self.poll_timeout()
+    }
+
+    fn handle_timeout(&mut self, now_ms: i64, (): &()) {
+        self.handle_timeout(now_ms);
+    }
+
+    fn handle_committed(&mut self, now_ms: i64, id: AppendId) {
+        self.handle_committed(now_ms, id);
+    }
+
+    fn handle_append_failed(&mut self, now_ms: i64, id: AppendId, error: ErrorCode) {
+        self.handle_append_failed(now_ms, id, error);
+    }
+
+    fn work(&mut self, task: RegexTask, shard: &Shard<Self>) {
+        let (topics, shard): (_, Weak<Shard<Self>>) = (self.topics(), shard.downgrade());
+        // All topics against all expressions takes a while in a large cluster.
+        tokio::task::spawn_blocking(move || {
+            let resolved = task.resolve(&*topics);
+            if let Some(shard) = shard.upgrade() {
+                shard.tell(|machine, now_ms| machine.handle_regexes_resolved(now_ms, resolved));
             }
-        }
-        homes.iter().any(|home| matches!(home, Home::Loading))
+        });
+    }
+}
+
+impl Loader for GroupLoader {
+    type Error = ReplayError;
+
+    fn replay(&mut self, record: LoggedRecord<'_>) -> Result<(), ReplayError> {
+        self.replay(record)
     }
 
-    /// Lets every machine do something that nobody waits for, such as forgetting the offsets of a deleted topic.
-    fn tell_all(&self, tell: impl Fn(&mut GroupCoordinator, i64)) {
-        let homes = self.homes.read().expect("group homes lock").clone();
-        for home in &homes {
-            if let Home::Here(shard) = home {
-                shard.tell(&tell);
-            }
-        }
-    }
-
-    fn shard(&self, group_id: &str) -> Result<Arc<Shard>, ErrorCode> {
-        self.shard_of(self.partition_of(group_id)?)
-    }
-
-    fn shard_of(&self, partition: i32) -> Result<Arc<Shard>, ErrorCode> {
-        let homes = self.homes.read().expect("group homes lock");
-        let home = usize::try_from(partition)
-            .ok()
-            .and_then(|index| homes.get(index));
-        match home {
-            Some(Home::Here(shard)) => Ok(Arc::clone(shard)),
-            Some(Home::Loading) => Err(ErrorCode::CoordinatorLoadInProgress),
-            Some(Home::Elsewhere) | None => Err(ErrorCode::NotCoordinator),
-        }
+    fn replay_end_transaction(&mut self, offset: i64, producer_id: i64, committed: bool) {
+        self.replay_end_transaction(offset, producer_id, committed);
     }
 }

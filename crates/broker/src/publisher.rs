@@ -17,9 +17,10 @@ use ottla_protocol::{Str, Uuid};
 use ottla_replica::{Assignment, Leader};
 
 use crate::broker::Broker;
+use crate::coordinators::homes::Homes;
 use crate::partition::Partition;
 use crate::topics::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Topic};
-use crate::transactions::{self, Transactions};
+use crate::transactions;
 
 pub struct Publisher {
     broker: Arc<Broker>,
@@ -81,15 +82,14 @@ impl Publisher {
         self.broker.set_image(Arc::clone(&image));
         self.broker.groups.follow(&image, delta);
         if delta.features || delta.configs.iter().any(|resource| self.is_own(resource)) {
-            let config = transactions::config(&self.broker);
-            self.broker.transactions.reconfigure(&config);
+            transactions::reconfigure(&self.broker);
         }
         if !coordinated.is_empty() {
             // After the image: a coordinator that resumes writes to partitions of any topic.
             let count = image
                 .topic(TRANSACTIONS_TOPIC)
                 .map_or(0, |topic| topic.partitions.len());
-            Transactions::begin(&self.broker, coordinated, count);
+            Homes::begin(&self.broker, coordinated, count);
         }
         for partition in gone
             .iter()
@@ -139,7 +139,7 @@ impl Publisher {
             }
             if *name == *OFFSETS_TOPIC {
                 let count = image.topic(&name).map_or(0, |topic| topic.partitions.len());
-                self.broker.groups.begin(partitions, count);
+                Homes::begin(&self.broker.groups, partitions, count);
             } else if *name == *TRANSACTIONS_TOPIC {
                 coordinated = partitions;
             }

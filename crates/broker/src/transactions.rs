@@ -1,138 +1,57 @@
 //! The home of the transaction coordinators: one machine per partition of `__transaction_state` that this broker leads.
 //!
-//! Like the home of the groups beside it: a handler calls a machine under its lock, and what the machine wants done
-//! is done before the lock is released. Markers alone are written outside of it, by tasks that report back.
-//!
-//! Invariant: a machine is only reached after its partition's log was replayed into it.
+//! Invariant: a machine knows every change of the configuration and of the cluster's features, those that come while
+//! it is loaded too. Called by the handlers of transactions, and by the publisher.
 
-mod load;
 pub mod markers;
-mod shard;
 pub mod verification;
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Weak};
 
 use ottla_coordinator::transaction::{
-    Answer, TransactionConfig, TransactionCoordinator, TransactionLoader,
+    Answer, Effect, Marker, ProducerIds, TransactionConfig, TransactionCoordinator,
+    TransactionLoader, TransactionReplayError,
 };
-use ottla_coordinator::{Token, partition_for};
+use ottla_coordinator::{AppendBatch, AppendId, LoggedRecord};
 use ottla_protocol::ErrorCode;
 
 use crate::broker::Broker;
+use crate::coordinators::homes::{Homes, Maker};
+use crate::coordinators::load::{LoadError, load};
+use crate::coordinators::machine::{Loader, Machine, Step};
+use crate::coordinators::shard::Shard;
 use crate::partition::Partition;
-use shard::{Ids, Shard};
 
 /// The feature that decides how transactions end.
 const TRANSACTION_VERSION_FEATURE: &str = "transaction.version";
 
-#[derive(Default)]
-pub struct Transactions {
-    /// By index of the partition of `__transaction_state`; empty while the topic does not exist.
-    homes: RwLock<Vec<Home>>,
+pub type Transactions = Homes<TransactionCoordinator>;
+
+/// Producer ids that are at hand without waiting.
+pub struct Ids(Weak<Broker>);
+
+impl Ids {
+    pub fn of(broker: &Arc<Broker>) -> Self {
+        Self(Arc::downgrade(broker))
+    }
 }
 
-/// Where a partition's machine is.
-#[derive(Clone, Default)]
-enum Home {
-    #[default]
-    Elsewhere,
-    Loading,
-    Here(Arc<Shard>),
+impl ProducerIds for Ids {
+    fn next_producer_id(&mut self) -> Result<i64, ErrorCode> {
+        let broker = self.0.upgrade().ok_or(ErrorCode::NotCoordinator)?;
+        broker.producer_ids.take(&broker)
+    }
 }
 
-impl Transactions {
-    /// Makes the machines of partitions that this broker begins to lead, on disk threads: their logs are replayed.
-    ///
-    /// `count` is the number of partitions that the topic has.
-    pub fn begin(broker: &Arc<Broker>, partitions: Vec<Arc<Partition>>, count: usize) {
-        {
-            let mut homes = broker
-                .transactions
-                .homes
-                .write()
-                .expect("transaction homes lock");
-            let count = count.max(homes.len());
-            homes.resize(count, Home::default());
-            for partition in &partitions {
-                homes[partition.index as usize] = Home::Loading;
-            }
-        }
-        for partition in partitions {
-            let broker = Arc::clone(broker);
-            tokio::task::spawn_blocking(move || {
-                let home = take_over(&broker, &partition);
-                let mut homes = broker
-                    .transactions
-                    .homes
-                    .write()
-                    .expect("transaction homes lock");
-                if let Home::Here(shard) = &home {
-                    // Under the lock: a change of features comes either before this, or finds the machine.
-                    shard.tell(|machine, _now_ms, _ids| machine.set_config(config(&broker)));
-                }
-                homes[partition.index as usize] = home;
-            });
-        }
-    }
-
-    /// Lets every machine know what the configuration, or the cluster's features, have become.
-    pub fn reconfigure(&self, config: &TransactionConfig) {
-        let homes = self.homes.read().expect("transaction homes lock").clone();
-        for home in &homes {
-            if let Home::Here(shard) = home {
-                shard.tell(|machine, _now_ms, _ids| machine.set_config(config.clone()));
-            }
-        }
-    }
-
-    /// Calls the machine that coordinates `transactional_id`, and waits for its answer.
-    ///
-    /// The operation runs before the first await, so that the calls of one connection keep their order.
-    pub async fn call(
-        &self,
-        transactional_id: &str,
-        operation: impl FnOnce(&mut TransactionCoordinator, i64, Token, &mut Ids),
-    ) -> Result<Answer, ErrorCode> {
-        let answer = self.shard(transactional_id)?.call(operation);
-        // A machine that is gone has moved to another broker.
-        answer.await.map_err(|_| ErrorCode::NotCoordinator)
-    }
-
-    /// Looks into the machine that coordinates `transactional_id`.
-    pub fn look<T>(
-        &self,
-        transactional_id: &str,
-        look: impl FnOnce(&TransactionCoordinator) -> T,
-    ) -> Result<T, ErrorCode> {
-        Ok(self.shard(transactional_id)?.look(look))
-    }
-
-    /// Looks into every machine that is here; returns whether some are still loading.
-    pub fn each(&self, mut look: impl FnMut(&TransactionCoordinator)) -> bool {
-        let homes = self.homes.read().expect("transaction homes lock").clone();
-        for home in &homes {
-            if let Home::Here(shard) = home {
-                shard.look(&mut look);
-            }
-        }
-        homes.iter().any(|home| matches!(home, Home::Loading))
-    }
-
-    fn shard(&self, transactional_id: &str) -> Result<Arc<Shard>, ErrorCode> {
-        let homes = self.homes.read().expect("transaction homes lock");
-        if homes.is_empty() {
-            return Err(ErrorCode::NotCoordinator);
-        }
-        match &homes[partition_for(transactional_id, homes.len() as i32) as usize] {
-            Home::Here(shard) => Ok(Arc::clone(shard)),
-            Home::Loading => Err(ErrorCode::CoordinatorLoadInProgress),
-            Home::Elsewhere => Err(ErrorCode::NotCoordinator),
-        }
-    }
+/// Lets every machine know what the configuration, or the cluster's features, have become.
+pub fn reconfigure(broker: &Broker) {
+    let config = config(broker);
+    let each = |machine: &mut TransactionCoordinator, _now_ms| machine.set_config(config.clone());
+    broker.transactions.tell_all(each);
 }
 
 /// What the broker's configuration and the cluster's features ask of a coordinator.
-pub fn config(broker: &Broker) -> TransactionConfig {
+fn config(broker: &Broker) -> TransactionConfig {
     let config = broker.config();
     let transaction = &config.transaction;
     let millis = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
@@ -146,16 +65,75 @@ pub fn config(broker: &Broker) -> TransactionConfig {
     }
 }
 
-fn take_over(broker: &Arc<Broker>, partition: &Arc<Partition>) -> Home {
-    let mut loader = TransactionLoader::new(config(broker));
-    if let Err(error) = load::load(partition, &mut loader) {
-        tracing::error!(partition = partition.index, %error, "cannot load transactions");
-        return Home::Elsewhere;
+impl Maker<TransactionCoordinator> for Broker {
+    fn homes(&self) -> &Transactions {
+        &self.transactions
     }
-    let machine = loader.finish(broker.now_ms(), partition.leader_epoch());
-    Home::Here(Shard::start(
-        Arc::downgrade(broker),
-        Arc::clone(partition),
-        machine,
-    ))
+
+    fn load(
+        self: &Arc<Self>,
+        partition: &Arc<Partition>,
+    ) -> Result<Arc<Shard<TransactionCoordinator>>, LoadError> {
+        let mut loader = TransactionLoader::new(config(self));
+        load(partition, &mut loader)?;
+        let machine = loader.finish(self.now_ms(), partition.leader_epoch());
+        let outside = Arc::downgrade(self);
+        Ok(Shard::start(
+            Arc::clone(partition),
+            machine,
+            self.clock,
+            outside,
+        ))
+    }
+
+    fn catch_up(&self, shard: &Shard<TransactionCoordinator>) {
+        shard.tell(|machine, _now_ms| machine.set_config(config(self)));
+    }
+}
+
+impl Machine for TransactionCoordinator {
+    type Answer = Answer;
+    type Work = Marker;
+    type Outside = Weak<Broker>;
+    const SUBJECT: &'static str = "transactions";
+    const WITHOUT_TOPIC: ErrorCode = ErrorCode::NotCoordinator;
+
+    fn next_step(&mut self) -> Option<Step<Self>> {
+        Some(match self.next_effect()? {
+            Effect::Append { id, records } => Step::Append {
+                id,
+                batch: AppendBatch::Records(records),
+            },
+            Effect::Respond { token, answer } => Step::Respond { token, answer },
+            Effect::WriteMarkers(marker) => Step::Work(marker),
+        })
+    }
+
+    fn poll_timeout(&self) -> Option<i64> {
+        self.poll_timeout()
+    }
+
+    fn handle_timeout(&mut self, now_ms: i64, broker: &Weak<Broker>) {
+        self.handle_timeout(now_ms, &mut Ids(Weak::clone(broker)));
+    }
+
+    fn handle_committed(&mut self, now_ms: i64, id: AppendId) {
+        self.handle_committed(now_ms, id);
+    }
+
+    fn handle_append_failed(&mut self, now_ms: i64, id: AppendId, error: ErrorCode) {
+        self.handle_append_failed(now_ms, id, error);
+    }
+
+    fn work(&mut self, marker: Marker, shard: &Shard<Self>) {
+        markers::send(self, marker, shard);
+    }
+}
+
+impl Loader for TransactionLoader {
+    type Error = TransactionReplayError;
+
+    fn replay(&mut self, record: LoggedRecord<'_>) -> Result<(), TransactionReplayError> {
+        self.replay(record.offset, record.key, record.value)
+    }
 }

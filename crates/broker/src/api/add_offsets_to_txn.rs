@@ -40,7 +40,7 @@ async fn add(context: &Context, request: AddOffsetsToTxnRequest) -> ErrorCode {
         // Clients of version 2 do not send this request.
         client_version: 0,
     };
-    let answer = broker.transactions.call(&request.transactional_id, |machine, now_ms, token, _ids| {
+    let answer = broker.transactions.call(&request.transactional_id, |machine, now_ms, token| {
         machine.handle_add_partitions(now_ms, token, &request);
     });
     match answer.await {

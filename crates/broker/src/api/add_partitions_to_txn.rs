@@ -105,7 +105,7 @@ async fn join(
         client_version: if context.version >= BATCHED_VERSION { 2 } else { 0 },
     };
     let transactions = &context.broker.transactions;
-    let answer = transactions.call(&request.transactional_id, |machine, now_ms, token, _ids| {
+    let answer = transactions.call(&request.transactional_id, |machine, now_ms, token| {
         machine.handle_add_partitions(now_ms, token, &request);
     });
     match answer.await {

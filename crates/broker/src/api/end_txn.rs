@@ -5,6 +5,7 @@ use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::{EndTxnRequest, EndTxnResponse};
 
 use super::Context;
+use crate::transactions::Ids;
 
 /// First version whose clients know PRODUCER_FENCED.
 const PRODUCER_FENCED_VERSION: i16 = 2;
@@ -23,8 +24,8 @@ pub async fn handle(context: &Context, request: EndTxnRequest) -> EndTxnResponse
         return failed(ErrorCode::InvalidRequest);
     }
     let transactions = &context.broker.transactions;
-    let answer = transactions.call(&request.transactional_id, |machine, now_ms, token, ids| {
-        machine.handle_end_transaction(now_ms, token, &request, ids);
+    let answer = transactions.call(&request.transactional_id, |machine, now_ms, token| {
+        machine.handle_end_transaction(now_ms, token, &request, &mut Ids::of(&context.broker));
     });
     match answer.await {
         Ok(Answer::EndTransaction(answer)) => EndTxnResponse {

@@ -8,6 +8,7 @@ use ottla_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 use ottla_protocol::{ErrorCode, Str};
 
 use super::Context;
+use crate::transactions::Ids;
 
 /// First version whose clients know PRODUCER_FENCED.
 const PRODUCER_FENCED_VERSION: i16 = 4;
@@ -55,8 +56,8 @@ async fn initialize(context: &Context, request: InitProducerIdRequest) -> Result
     if request.transactional_id.is_empty() {
         return Err(ErrorCode::InvalidRequest);
     }
-    let answer = broker.transactions.call(&transactional_id, |machine, now_ms, token, ids| {
-        machine.handle_init_producer_id(now_ms, token, &request, ids);
+    let answer = broker.transactions.call(&transactional_id, |machine, now_ms, token| {
+        machine.handle_init_producer_id(now_ms, token, &request, &mut Ids::of(broker));
     });
     match answer.await? {
         Answer::InitProducerId(answer) if answer.error == ErrorCode::None => {

@@ -11,6 +11,7 @@ use ottla_protocol::{ErrorCode, Str};
 use ottla_records::NO_SEQUENCE;
 
 use super::Context;
+use super::commit_topics::{TopicName, all, existing};
 use crate::partition::append::CoordinatorAppend;
 use crate::topics::OFFSETS_TOPIC;
 use crate::transactions::verification::{Client, Producer, confirm, start};
@@ -20,13 +21,26 @@ const LOAD_IN_PROGRESS_VERSION: i16 = 2;
 
 pub async fn handle(context: &Context, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
     let mut answers = Vec::new();
-    let topics: Vec<_> =
-        request.topics.iter().filter_map(|topic| existing(context, topic, &mut answers)).collect();
+    let topics: Vec<_> = request
+        .topics
+        .iter()
+        .filter_map(|topic| existing(context, TopicName::Name(&topic.name), partitions(topic), &mut answers))
+        .collect();
     if !topics.is_empty() {
         let committed = commit(context, &request, topics.clone()).await;
         answers.extend(committed.unwrap_or_else(|error| all(topics, error)));
     }
     respond(context, answers)
+}
+
+fn partitions(topic: &TxnOffsetCommitRequestTopic) -> Vec<CommitPartition> {
+    let partitions = topic.partitions.iter().map(|partition| CommitPartition {
+        partition: partition.partition_index,
+        offset: partition.committed_offset,
+        leader_epoch: partition.committed_leader_epoch,
+        metadata: partition.committed_metadata.as_ref().map(Str::detached),
+    });
+    partitions.collect()
 }
 
 async fn commit(
@@ -49,10 +63,12 @@ async fn commit(
     };
     let answer = broker.groups.call_partition(partition, how, |machine, now_ms, token| {
         machine.handle_txn_offset_commit(now_ms, token, commit);
-    });
-    match answer.await? {
-        Answer::TxnOffsetCommit(answers) => Ok(answers),
-        _ => Err(ErrorCode::UnknownServerError),
+    })?;
+    match answer.await {
+        Ok(Answer::TxnOffsetCommit(answers)) => Ok(answers),
+        Ok(_) => Err(ErrorCode::UnknownServerError),
+        // The machine has moved to another broker.
+        Err(_) => Err(ErrorCode::NotCoordinator),
     }
 }
 
@@ -85,44 +101,6 @@ async fn verified(
         }
     }
     Ok(CoordinatorAppend { guard, ..CoordinatorAppend::default() })
-}
-
-/// The partitions of the topic that exist; the others are answered at once.
-fn existing(
-    context: &Context,
-    topic: &TxnOffsetCommitRequestTopic,
-    answers: &mut Vec<CommitTopicAnswer>,
-) -> Option<CommitTopic> {
-    let image = context.broker.image();
-    let found = image.topic(&topic.name);
-    let count = found.map_or(0, |topic| topic.partitions.len()) as i32;
-    let (known, unknown): (Vec<_>, Vec<_>) =
-        topic.partitions.iter().partition(|partition| (0..count).contains(&partition.partition_index));
-    let topic_id = found.map(|topic| topic.id).unwrap_or_default();
-    if !unknown.is_empty() {
-        let error = ErrorCode::UnknownTopicOrPartition;
-        let partitions = unknown.iter().map(|partition| (partition.partition_index, error)).collect();
-        answers.push(CommitTopicAnswer { name: topic.name.clone(), topic_id, partitions });
-    }
-    let partitions: Vec<_> = known
-        .into_iter()
-        .map(|partition| CommitPartition {
-            partition: partition.partition_index,
-            offset: partition.committed_offset,
-            leader_epoch: partition.committed_leader_epoch,
-            metadata: partition.committed_metadata.as_ref().map(Str::detached),
-        })
-        .collect();
-    (!partitions.is_empty()).then(|| CommitTopic { name: topic.name.detached(), topic_id, partitions })
-}
-
-fn all(topics: Vec<CommitTopic>, error: ErrorCode) -> Vec<CommitTopicAnswer> {
-    let answers = topics.into_iter().map(|topic| CommitTopicAnswer {
-        name: topic.name,
-        topic_id: topic.topic_id,
-        partitions: topic.partitions.iter().map(|partition| (partition.partition, error)).collect(),
-    });
-    answers.collect()
 }
 
 fn respond(context: &Context, answers: Vec<CommitTopicAnswer>) -> TxnOffsetCommitResponse {

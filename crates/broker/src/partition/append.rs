@@ -36,7 +36,7 @@ pub struct Appended {
     pub log_append_time_ms: i64,
     pub log_start_offset: i64,
     /// `flush.messages` is reached: the answer waits for the disk.
-    flush_due: bool,
+    pub flush_due: bool,
 }
 
 /// Why a batch was not appended, as the client is told.
@@ -155,6 +155,11 @@ impl Partition {
         appended.flush_due || (acks == ACKS_ALL && self.high_watermark() < appended.next_offset)
     }
 
+    /// Completes with true when every record before `offset` is on disk, with false when the flush failed.
+    pub async fn flushed(&self, offset: i64) -> bool {
+        self.flush_gate.flushed(&self.log, offset).await
+    }
+
     /// Completes when the append has what its answer waits for.
     pub async fn acknowledged(
         &self,
@@ -162,12 +167,7 @@ impl Partition {
         acks: i16,
         deadline: Instant,
     ) -> Result<(), ErrorCode> {
-        if appended.flush_due
-            && !self
-                .flush_gate
-                .flushed(&self.log, appended.next_offset)
-                .await
-        {
+        if appended.flush_due && !self.flushed(appended.next_offset).await {
             return Err(ErrorCode::KafkaStorageError);
         }
         if acks != ACKS_ALL {
@@ -192,7 +192,7 @@ impl Partition {
 
     fn flush_in_background(self: &Arc<Self>, offset: i64) {
         let partition = Arc::clone(self);
-        tokio::spawn(async move { partition.flush_gate.flushed(&partition.log, offset).await });
+        tokio::spawn(async move { partition.flushed(offset).await });
     }
 
     fn invalid(&self, error: &ValidationError) -> AppendFailure {

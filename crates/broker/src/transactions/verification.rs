@@ -118,7 +118,7 @@ async fn add(broker: &Broker, producer: &Producer, partitions: &[TopicPartition]
         let answer =
             broker
                 .transactions
-                .call(&request.transactional_id, |machine, now_ms, token, _ids| {
+                .call(&request.transactional_id, |machine, now_ms, token| {
                     machine.handle_add_partitions(now_ms, token, &request);
                 });
         let error = match answer.await {

@@ -1,21 +1,22 @@
-//! Replays a partition of `__consumer_offsets` into the machine that coordinates its groups.
+//! Replays a coordinator's partition into the machine that is built from it.
 //!
 //! A record that cannot be read is left out with an error on the log, as in Kafka: one bad record must not keep
-//! all groups of the partition away.
+//! all groups or transactions of the partition away.
 
 use std::io;
 
 use bytes::Bytes;
-use ottla_coordinator::{GroupConfig, GroupCoordinator, GroupLoader, LoggedRecord};
+use ottla_coordinator::LoggedRecord;
 use ottla_log::ReadError;
 use ottla_records::{
     ControlType, EndTxnMarker, MAX_DECOMPRESSED_BYTES, RawBatch, RecordError, RecordViews,
     TransactionResult, batches,
 };
 
+use super::machine::Loader;
 use crate::partition::Partition;
 
-/// Bytes that are read at a time (`offsets.load.buffer.size`).
+/// Bytes that are read at a time (`offsets.load.buffer.size`, `transaction.state.log.load.buffer.size`).
 const LOAD_BYTES: usize = 5 * 1024 * 1024;
 
 #[derive(Debug, thiserror::Error)]
@@ -26,12 +27,7 @@ pub enum LoadError {
     Io(#[from] io::Error),
 }
 
-pub fn load(
-    partition: &Partition,
-    config: GroupConfig,
-    now_ms: i64,
-) -> Result<GroupCoordinator, LoadError> {
-    let mut loader = GroupLoader::new(config);
+pub fn load(partition: &Partition, loader: &mut impl Loader) -> Result<(), LoadError> {
     let log = &partition.log;
     let (mut offset, end) = (log.log_start_offset(), log.log_end_offset());
     while offset < end {
@@ -39,13 +35,13 @@ pub fn load(
         if range.is_empty() {
             break;
         }
-        replay(&mut loader, &range.read()?, partition.index);
+        replay(loader, &range.read()?, partition);
         offset = range.end_offset;
     }
-    Ok(loader.finish(now_ms))
+    Ok(())
 }
 
-fn replay(loader: &mut GroupLoader, bytes: &Bytes, partition: i32) {
+fn replay(loader: &mut impl Loader, bytes: &Bytes, partition: &Partition) {
     for batch in batches(bytes) {
         let replayed = match &batch {
             Ok(batch) => replay_batch(loader, *batch, partition),
@@ -53,15 +49,16 @@ fn replay(loader: &mut GroupLoader, bytes: &Bytes, partition: i32) {
         };
         if let Err(error) = replayed {
             let offset = batch.map(|batch| batch.base_offset()).unwrap_or(-1);
-            tracing::error!(partition, offset, %error, "a batch of group records cannot be read and is left out");
+            let (topic, partition) = (&partition.topic, partition.index);
+            tracing::error!(%topic, partition, offset, %error, "a coordinator's batch cannot be read and is left out");
         }
     }
 }
 
 fn replay_batch(
-    loader: &mut GroupLoader,
+    loader: &mut impl Loader,
     batch: RawBatch<'_>,
-    partition: i32,
+    partition: &Partition,
 ) -> Result<(), RecordError> {
     let payload = batch.decompress(MAX_DECOMPRESSED_BYTES)?;
     for record in RecordViews::new(batch.header(), &payload)? {
@@ -84,7 +81,8 @@ fn replay_batch(
             value: record.value,
         };
         if let Err(error) = loader.replay(logged) {
-            tracing::error!(partition, %error, "a group record is left out");
+            let (topic, partition) = (&partition.topic, partition.index);
+            tracing::error!(%topic, partition, %error, "a coordinator's record is left out");
         }
     }
     Ok(())
