@@ -8,7 +8,6 @@
 //! disk wait. Handlers below `api/` call [`Partition`]; `publisher.rs` makes it and changes its role.
 
 pub mod append;
-mod flush_gate;
 pub mod offsets;
 pub mod read;
 
@@ -23,7 +22,6 @@ use ottla_records::ValidationRules;
 use ottla_replica::{Assignment, EpochError, Leader, Settings, check_leader_epoch};
 
 use crate::waiters::Waiters;
-use flush_gate::FlushGate;
 
 pub struct Partition {
     pub topic: Str,
@@ -38,7 +36,6 @@ pub struct Partition {
     pub readers: Waiters,
     /// Produces and coordinators that wait for replicas.
     pub acknowledgers: Waiters,
-    flush_gate: Arc<FlushGate>,
 }
 
 /// What the topic's configuration asks of this partition.
@@ -73,7 +70,6 @@ impl Partition {
             rules: ArcSwap::from_pointee(TopicRules::of(configs)),
             readers: Waiters::default(),
             acknowledgers: Waiters::default(),
-            flush_gate: Arc::default(),
         }
     }
 

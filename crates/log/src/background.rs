@@ -4,9 +4,9 @@
 //! that finds it full runs on the caller's thread, which slows the cause down.
 //! Called by logs through their [`Environment`](crate::Environment).
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 /// Jobs that may wait.
@@ -23,14 +23,19 @@ pub enum Background {
 }
 
 impl Background {
-    pub fn threads(count: usize) -> std::io::Result<Background> {
-        Threads::start(count).map(Background::Threads)
+    /// Threads whose names begin with `name`.
+    pub fn threads(count: usize, name: &str) -> std::io::Result<Background> {
+        Threads::start(count, name).map(Background::Threads)
     }
 
     pub(crate) fn run(&self, job: Job) {
         match self {
             Background::Inline => job(),
-            Background::Threads(threads) => threads.run(job),
+            Background::Threads(threads) => {
+                if let Err(job) = threads.try_add(job) {
+                    job();
+                }
+            }
         }
     }
 
@@ -39,7 +44,7 @@ impl Background {
         match self {
             Background::Inline => job(),
             Background::Threads(threads) => {
-                let _ = threads.queue().try_send(job);
+                let _ = threads.try_add(job);
             }
         }
     }
@@ -47,53 +52,82 @@ impl Background {
 
 /// A few threads and a queue; they end when this is dropped, after the jobs that wait.
 pub struct Threads {
-    queue: Option<SyncSender<Job>>,
+    queue: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
 }
 
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    idle: usize,
+    is_closed: bool,
+}
+
 impl Threads {
-    fn start(count: usize) -> std::io::Result<Threads> {
-        let (queue, jobs) = sync_channel::<Job>(QUEUED_MAX);
-        let jobs = Arc::new(Mutex::new(jobs));
+    fn start(count: usize, name: &str) -> std::io::Result<Threads> {
+        let queue = Arc::<Queue>::default();
         let threads = (0..count.max(1))
             .map(|n| {
-                let jobs = Arc::clone(&jobs);
+                let queue = Arc::clone(&queue);
                 std::thread::Builder::new()
-                    .name(format!("log-background-{n}"))
-                    .spawn(move || work(&jobs))
+                    .name(format!("{name}-{n}"))
+                    .spawn(move || queue.work())
             })
             .collect::<Result<_, _>>()?;
-        Ok(Threads {
-            queue: Some(queue),
-            threads,
-        })
+        Ok(Threads { queue, threads })
     }
 
-    fn queue(&self) -> &SyncSender<Job> {
-        self.queue.as_ref().expect("the queue lives until drop")
-    }
-
-    fn run(&self, job: Job) {
-        match self.queue().try_send(job) {
-            Ok(()) => {}
-            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job(),
+    /// Gives the job back if too many wait.
+    fn try_add(&self, job: Job) -> Result<(), Job> {
+        let mut waiting = self.queue.waiting();
+        if waiting.jobs.len() >= QUEUED_MAX {
+            return Err(job);
         }
+        waiting.jobs.push_back(job);
+        let is_wanted = waiting.idle > 0;
+        drop(waiting);
+        if is_wanted {
+            self.queue.arrived.notify_one();
+        }
+        Ok(())
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>) {
-    loop {
-        let job = jobs.lock().expect("job queue poisoned").recv();
-        match job {
-            Ok(job) => job(),
-            Err(_) => return,
+impl Queue {
+    fn work(&self) {
+        let mut waiting = self.waiting();
+        loop {
+            match waiting.jobs.pop_front() {
+                Some(job) => {
+                    drop(waiting);
+                    job();
+                    waiting = self.waiting();
+                }
+                None if waiting.is_closed => return,
+                None => {
+                    waiting.idle += 1;
+                    waiting = self.arrived.wait(waiting).expect("job queue poisoned");
+                    waiting.idle -= 1;
+                }
+            }
         }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().expect("job queue poisoned")
     }
 }
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        self.queue = None;
+        self.queue.waiting().is_closed = true;
+        self.queue.arrived.notify_all();
         let current = std::thread::current().id();
         for thread in self.threads.drain(..) {
             // The last owner may be one of these threads itself.

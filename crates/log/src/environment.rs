@@ -13,6 +13,10 @@ use crate::error::StorageError;
 use crate::file_cache::{DEFAULT_OPEN_FILES_MAX, FileCache};
 use crate::log::Log;
 
+/// Logs that are synced at a time because acknowledgements wait. A disk takes several syncs in the time of one, and
+/// what comes while all threads are busy shares the next sync of its log.
+const SYNC_THREADS: usize = 16;
+
 /// Shared by all logs of a process.
 #[derive(Debug)]
 pub struct Environment {
@@ -21,6 +25,8 @@ pub struct Environment {
     pub(crate) background: Background,
     /// Preallocation and writeback ahead of and behind appends, which must not wait for a sync.
     pub(crate) care: Background,
+    /// Syncs that acknowledgements wait for: as many logs at a time as there are threads.
+    pub(crate) syncs: Background,
     pub(crate) deletes: DeleteQueue,
     /// Logs with unflushed batches, each once.
     dirty: Mutex<Vec<Weak<Log>>>,
@@ -28,14 +34,19 @@ pub struct Environment {
 
 impl Environment {
     pub fn new(disk: Disk, open_files_max: usize, background: Background) -> Arc<Environment> {
-        let care = match &background {
+        let like = |count, name| match &background {
             Background::Inline => Background::Inline,
-            Background::Threads(_) => Background::threads(1).unwrap_or(Background::Inline),
+            Background::Threads(_) => {
+                Background::threads(count, name).unwrap_or(Background::Inline)
+            }
         };
+        let care = like(1, "log-care");
+        let syncs = like(SYNC_THREADS, "log-sync");
         Arc::new(Environment {
             files: FileCache::new(disk, open_files_max),
             background,
             care,
+            syncs,
             deletes: DeleteQueue::default(),
             dirty: Mutex::new(Vec::new()),
         })

@@ -3,12 +3,12 @@
 //! Invariant: no lock that an append needs is held while a file is synced. One thread syncs a log at a time; those that
 //! come meanwhile wait, and then one of them syncs for all (group commit). The recovery point moves only after a sync of
 //! everything before it, directory entries of fresh files included.
-//! Called by the broker's disk threads (`flush.messages`), by the manager (interval, bytes, close) and in the
+//! Called by the broker's partitions (`flush.messages`), by the manager (interval, bytes, close) and in the
 //! background after a roll.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use crate::care::Care;
 use crate::error::{Context, StorageError};
@@ -21,11 +21,25 @@ use crate::segment::Segment;
 /// need not read it from its beginning.
 const SNAPSHOT_INTERVAL_BYTES: u64 = 64 << 20;
 
-/// Lets one thread sync (or cut) the log at a time.
-#[derive(Debug, Default)]
+/// Lets one thread sync (or cut) the log at a time, and knows who waits for the next sync without a thread of its own.
+#[derive(Default)]
 pub(crate) struct FlushGate {
-    is_taken: Mutex<bool>,
+    state: Mutex<GateState>,
     released: Condvar,
+}
+
+#[derive(Default)]
+struct GateState {
+    is_taken: bool,
+    /// A sync thread is on its way for those in `waiting`.
+    is_served: bool,
+    waiting: Vec<Waiting>,
+}
+
+/// Somebody who is told when everything before `offset` is durable, or that it will not be.
+struct Waiting {
+    offset: i64,
+    tell: Box<dyn FnOnce(bool) + Send>,
 }
 
 /// Holds the gate until it is dropped.
@@ -35,16 +49,16 @@ pub(crate) struct GatePass<'a>(&'a FlushGate);
 impl FlushGate {
     /// Waits for the gate until `is_done` says that there is nothing left to do.
     fn enter_unless(&self, is_done: impl Fn() -> bool) -> Option<GatePass<'_>> {
-        let mut is_taken = self.is_taken.lock().expect("flush gate poisoned");
+        let mut state = self.state();
         loop {
             if is_done() {
                 return None;
             }
-            if !*is_taken {
-                *is_taken = true;
+            if !state.is_taken {
+                state.is_taken = true;
                 return Some(GatePass(self));
             }
-            is_taken = self.released.wait(is_taken).expect("flush gate poisoned");
+            state = self.released.wait(state).expect("flush gate poisoned");
         }
     }
 
@@ -53,11 +67,44 @@ impl FlushGate {
         self.enter_unless(|| false)
             .expect("there is always something to do")
     }
+
+    /// Notes somebody who waits; returns whether a sync thread has to be sent.
+    fn add(&self, waiting: Waiting) -> bool {
+        let mut state = self.state();
+        state.waiting.push(waiting);
+        !std::mem::replace(&mut state.is_served, true)
+    }
+
+    /// Takes out those that need not wait longer, as `is_over` says of their offsets while the gate's state is locked;
+    /// returns them, and whether others are left to be served.
+    fn take_waiting(&self, is_over: impl Fn(i64) -> bool) -> (Vec<Waiting>, bool) {
+        let mut state = self.state();
+        let (done, left) = std::mem::take(&mut state.waiting)
+            .into_iter()
+            .partition(|waiting| is_over(waiting.offset));
+        state.waiting = left;
+        state.is_served = !state.waiting.is_empty();
+        (done, state.is_served)
+    }
+
+    fn state(&self) -> MutexGuard<'_, GateState> {
+        self.state.lock().expect("flush gate poisoned")
+    }
+}
+
+impl std::fmt::Debug for FlushGate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = self.state();
+        f.debug_struct("FlushGate")
+            .field("is_taken", &state.is_taken)
+            .field("waiting", &state.waiting.len())
+            .finish()
+    }
 }
 
 impl Drop for GatePass<'_> {
     fn drop(&mut self) {
-        *self.0.is_taken.lock().expect("flush gate poisoned") = false;
+        self.0.state().is_taken = false;
         self.0.released.notify_all();
     }
 }
@@ -71,6 +118,44 @@ impl Log {
             self.sync()?;
         }
         self.check_online()
+    }
+
+    /// Calls `tell` when everything before `offset` is durable (true), or cannot be made so (false): at once, or later
+    /// on a sync thread. A `tell` that is dropped uncalled means that the log is gone.
+    pub fn flush_then(&self, offset: i64, tell: impl FnOnce(bool) + Send + 'static) {
+        if self.recovery_point() >= offset {
+            return tell(true);
+        }
+        let waiting = Waiting {
+            offset,
+            tell: Box::new(tell),
+        };
+        if self.flush.add(waiting) {
+            let me = self.me.clone();
+            self.environment.syncs.run(Box::new(move || {
+                if let Some(log) = me.upgrade() {
+                    log.flush_for_waiting();
+                }
+            }));
+        }
+    }
+
+    /// Flushes until nobody waits. Those that come while the disk works share the flush that follows.
+    fn flush_for_waiting(&self) {
+        loop {
+            let has_failed = self.flush().is_err();
+            let reached = self.recovery_point();
+            // What lies behind the end was cut. The end is asked for while nobody can come to wait for more.
+            let is_over =
+                |offset| has_failed || offset <= reached || offset > self.log_end_offset();
+            let (done, is_served) = self.flush.take_waiting(is_over);
+            for waiting in done {
+                (waiting.tell)(!has_failed && waiting.offset <= reached);
+            }
+            if !is_served {
+                return;
+            }
+        }
     }
 
     /// Makes everything durable that is appended at this moment.
@@ -406,3 +491,6 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,24 +25,53 @@ pub fn existing(
     let (found, name, topic_id, missing) = match topic {
         TopicName::Name(name) => {
             let found = image.topic(name);
-            (found, name.clone(), Uuid::default(), ErrorCode::UnknownTopicOrPartition)
+            (
+                found,
+                name.clone(),
+                Uuid::default(),
+                ErrorCode::UnknownTopicOrPartition,
+            )
         }
-        TopicName::Id(id) => (image.topic_by_id(id), Str::default(), id, ErrorCode::UnknownTopicId),
+        TopicName::Id(id) => (
+            image.topic_by_id(id),
+            Str::default(),
+            id,
+            ErrorCode::UnknownTopicId,
+        ),
     };
     let Some(found) = found else {
-        let partitions = partitions.iter().map(|partition| (partition.partition, missing)).collect();
-        answers.push(CommitTopicAnswer { name, topic_id, partitions });
+        let partitions = partitions
+            .iter()
+            .map(|partition| (partition.partition, missing))
+            .collect();
+        answers.push(CommitTopicAnswer {
+            name,
+            topic_id,
+            partitions,
+        });
         return None;
     };
     let (name, topic_id) = (found.name.clone(), found.id);
-    let (partitions, unknown): (Vec<_>, Vec<_>) =
-        partitions.into_iter().partition(|partition| found.partition(partition.partition).is_some());
+    let (partitions, unknown): (Vec<_>, Vec<_>) = partitions
+        .into_iter()
+        .partition(|partition| found.partition(partition.partition).is_some());
     if !unknown.is_empty() {
         let error = ErrorCode::UnknownTopicOrPartition;
-        let partitions = unknown.iter().map(|partition| (partition.partition, error)).collect();
-        answers.push(CommitTopicAnswer { name: name.clone(), topic_id, partitions });
+        let partitions = unknown
+            .iter()
+            .map(|partition| (partition.partition, error))
+            .collect();
+        answers.push(CommitTopicAnswer {
+            name: name.clone(),
+            topic_id,
+            partitions,
+        });
     }
-    (!partitions.is_empty()).then_some(CommitTopic { name, topic_id, partitions })
+    (!partitions.is_empty()).then_some(CommitTopic {
+        name,
+        topic_id,
+        partitions,
+    })
 }
 
 /// The same error for every partition.
@@ -50,7 +79,11 @@ pub fn all(topics: Vec<CommitTopic>, error: ErrorCode) -> Vec<CommitTopicAnswer>
     let answers = topics.into_iter().map(|topic| CommitTopicAnswer {
         name: topic.name,
         topic_id: topic.topic_id,
-        partitions: topic.partitions.iter().map(|partition| (partition.partition, error)).collect(),
+        partitions: topic
+            .partitions
+            .iter()
+            .map(|partition| (partition.partition, error))
+            .collect(),
     });
     answers.collect()
 }

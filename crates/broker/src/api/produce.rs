@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use ottla_log::VerificationGuard;
 use ottla_net::Outcome;
 use ottla_protocol::ids::TopicPartition;
@@ -41,7 +42,7 @@ struct Pending {
 
 pub async fn handle(context: &Context, request: ProduceRequest) -> Outcome {
     let acks = request.acks;
-    let deadline = Instant::now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
+    let timeout_ms = request.timeout_ms.max(0) as u64;
     let mut pending = Vec::new();
     let mut response = if request.transactional_id.is_some() {
         let _turn = context.connection.transactional_produce.lock().await;
@@ -50,16 +51,18 @@ pub async fn handle(context: &Context, request: ProduceRequest) -> Outcome {
     } else {
         append_all(context, request, &Verified::default(), &mut pending)
     };
-    for Pending {
-        topic,
-        partition,
-        replica,
-        appended,
-    } in pending
-    {
-        if let Err(error) = replica.acknowledged(&appended, acks, deadline).await {
-            let answer = &mut response.responses[topic].partition_responses[partition];
-            *answer = failed(answer.index, error.into());
+    if !pending.is_empty() {
+        let deadline = Instant::now() + Duration::from_millis(timeout_ms);
+        let waits = pending
+            .iter()
+            .map(|wait| wait.replica.acknowledged(&wait.appended, acks, deadline));
+        // All at once, so that their logs are synced side by side.
+        for (wait, result) in pending.iter().zip(join_all(waits).await) {
+            if let Err(error) = result {
+                let answer =
+                    &mut response.responses[wait.topic].partition_responses[wait.partition];
+                *answer = failed(answer.index, error.into());
+            }
         }
     }
     if acks != 0 {

@@ -18,6 +18,7 @@ use ottla_records::{
     ValidationError, ValidationRules, validate_coordinator_append, validate_produce,
 };
 use ottla_replica::{AckState, Acks};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::Partition;
@@ -145,7 +146,7 @@ impl Partition {
         let advanced = leader.on_append(self.log.log_end_offset(), now_ms, |_| None);
         self.follow_high_watermark(leader, advanced);
         if info.needs_flush == Some(FlushReason::Bytes) {
-            self.flush_in_background(info.last_offset + 1);
+            self.log.flush_then(info.last_offset + 1, |_| {});
         }
         Ok(appended(&info))
     }
@@ -157,7 +158,12 @@ impl Partition {
 
     /// Completes with true when every record before `offset` is on disk, with false when the flush failed.
     pub async fn flushed(&self, offset: i64) -> bool {
-        self.flush_gate.flushed(&self.log, offset).await
+        let (sender, receiver) = oneshot::channel();
+        self.log.flush_then(offset, move |is_flushed| {
+            // The receiver may be gone with its connection.
+            let _ = sender.send(is_flushed);
+        });
+        receiver.await.unwrap_or(false)
     }
 
     /// Completes when the append has what its answer waits for.
@@ -188,11 +194,6 @@ impl Partition {
                 .await
                 .map_err(|_| ErrorCode::RequestTimedOut)?;
         }
-    }
-
-    fn flush_in_background(self: &Arc<Self>, offset: i64) {
-        let partition = Arc::clone(self);
-        tokio::spawn(async move { partition.flushed(offset).await });
     }
 
     fn invalid(&self, error: &ValidationError) -> AppendFailure {
