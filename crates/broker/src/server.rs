@@ -13,8 +13,8 @@ use bytes::Bytes;
 use ottla_config::BrokerConfig;
 use ottla_controller::{Controller, Heartbeat, Registration, bootstrap_records};
 use ottla_log::{
-    Background, BackgroundTicks, DEFAULT_OPEN_FILES_MAX, DirsError, Disk, Environment, LogDir,
-    LogDirs, LogManager, ManagerSettings,
+    Background, BackgroundTicks, CleanerThreads, DEFAULT_OPEN_FILES_MAX, DirsError, Disk,
+    Environment, LogDir, LogDirs, LogManager, ManagerSettings,
 };
 use ottla_metadata::{Endpoint, MetadataImage, MetadataVersion, supported_features};
 use ottla_net::{
@@ -25,7 +25,9 @@ use ottla_protocol::{Str, Uuid};
 
 use crate::api;
 use crate::broker::Broker;
-use crate::broker::settings::{effective_config, log_config, millis, topic_configs};
+use crate::broker::settings::{
+    cleaner_settings, effective_config, log_config, millis, topic_configs,
+};
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::controller::{self, CommandError, ControllerHandle};
@@ -46,6 +48,8 @@ pub struct RunningBroker {
     controller: JoinHandle<()>,
     /// Flushing, retention and checkpoints, until it is dropped.
     log_ticks: BackgroundTicks,
+    /// Compaction, until it is dropped.
+    cleaner: Arc<CleanerThreads>,
     broker_epoch: i64,
 }
 
@@ -119,14 +123,24 @@ pub async fn start(config: BrokerConfig) -> Result<RunningBroker, StartError> {
         broker: Arc::clone(&broker),
     }));
     let connection_limits = net.connection_limits();
+    let settings = cleaner_settings(&broker.config());
+    let cleaner = CleanerThreads::start(&logs, settings, move || clock.now_ms())?;
+    let cleaner = Arc::new(cleaner);
+    let reconfigured = Arc::downgrade(&cleaner);
     broker.set_config_follower(Box::new(move |config| {
-        connection_limits.update(&limits(config))
+        connection_limits.update(&limits(config));
+        if let Some(cleaner) = reconfigured.upgrade()
+            && let Err(error) = cleaner.reconfigure(cleaner_settings(config))
+        {
+            tracing::error!(%error, "the cleaner has fewer threads than it should");
+        }
     }));
     Ok(RunningBroker {
         broker,
         net,
         controller: thread,
         log_ticks,
+        cleaner,
         broker_epoch,
     })
 }
@@ -147,11 +161,12 @@ impl RunningBroker {
         self.net.stop(STOP_GRACE).await;
         self.broker.stop_controller();
         let (broker, controller, broker_epoch) = (self.broker, self.controller, self.broker_epoch);
-        let log_ticks = self.log_ticks;
+        let (log_ticks, cleaner) = (self.log_ticks, self.cleaner);
         let stopped = tokio::task::spawn_blocking(move || {
             if controller.join().is_err() {
                 tracing::error!("the controller's thread ended by a panic");
             }
+            drop(cleaner);
             drop(log_ticks);
             broker.logs.shutdown(broker_epoch);
         });

@@ -64,6 +64,8 @@ pub struct LogConfig {
     pub cleaner_enabled: bool,
     pub cleaner_threads: usize,
     pub cleaner_dedupe_buffer_bytes: u64,
+    pub cleaner_dedupe_buffer_load_factor: f64,
+    pub cleaner_io_buffer_bytes: usize,
     pub cleaner_io_bytes_per_second_max: f64,
     pub cleaner_backoff_ms: u64,
 }
@@ -477,6 +479,8 @@ fn log(settings: &Settings) -> LogConfig {
         cleaner_enabled: settings.boolean("log.cleaner.enable"),
         cleaner_threads: size(settings, "log.cleaner.threads"),
         cleaner_dedupe_buffer_bytes: unsigned(settings, "log.cleaner.dedupe.buffer.size"),
+        cleaner_dedupe_buffer_load_factor: settings.double("log.cleaner.io.buffer.load.factor"),
+        cleaner_io_buffer_bytes: size(settings, "log.cleaner.io.buffer.size"),
         cleaner_io_bytes_per_second_max: settings.double("log.cleaner.io.max.bytes.per.second"),
         cleaner_backoff_ms: unsigned(settings, "log.cleaner.backoff.ms"),
     }

@@ -142,7 +142,25 @@ pub(crate) fn validate(
         let (old, new) = (settings.long(name), new.settings().long(name));
         check_pool(name, old, new).map_err(AlterError::request)?;
     }
-    Ok(())
+    let threads = "log.cleaner.threads";
+    check_cleaner_threads(settings.long(threads), new.settings().long(threads))
+        .map_err(AlterError::request)
+}
+
+fn check_cleaner_threads(old: i64, new: i64) -> Result<(), String> {
+    if new < 1 {
+        Err("Log cleaner threads should be at least 1".to_owned())
+    } else if new < old / 2 {
+        Err(format!(
+            "Log cleaner threads cannot be reduced to less than half the current value {old}"
+        ))
+    } else if new > old.max(1) * 2 {
+        Err(format!(
+            "Log cleaner threads cannot be increased to more than double the current value {old}"
+        ))
+    } else {
+        Ok(())
+    }
 }
 
 fn check_pool(name: &str, old: i64, new: i64) -> Result<(), String> {

@@ -3,7 +3,7 @@
 //! Invariant: a plain value; the broker fills it from topic and broker keys, and hands in another when those change.
 
 /// Settings of one log. Sharing one `Arc` among logs that have the same saves memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogConfig {
     /// `segment.bytes`: a segment that would grow beyond it rolls.
     pub segment_bytes: u32,
@@ -23,6 +23,14 @@ pub struct LogConfig {
     pub is_delete: bool,
     /// `cleanup.policy` contains `compact`.
     pub is_compact: bool,
+    /// `min.cleanable.dirty.ratio`: a log is cleaned when more than this part of it is dirty.
+    pub min_cleanable_dirty_ratio: f64,
+    /// `min.compaction.lag.ms`: records younger than this are not cleaned.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: records that wait for longer are cleaned however little is dirty.
+    pub max_compaction_lag_ms: i64,
+    /// `delete.retention.ms`: tombstones and markers stay for so long after they were first cleaned.
+    pub delete_retention_ms: i64,
     /// `file.delete.delay.ms`: how long files stay after they were marked as deleted.
     pub file_delete_delay_ms: i64,
     /// `flush.messages`: appends ask for a flush when so many records wait for one.
@@ -51,6 +59,10 @@ impl Default for LogConfig {
             retention_bytes: -1,
             is_delete: true,
             is_compact: false,
+            min_cleanable_dirty_ratio: 0.5,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            delete_retention_ms: 24 * HOUR_MS,
             file_delete_delay_ms: 60_000,
             flush_messages: i64::MAX,
             flush_ms: 10_000,

@@ -3,6 +3,7 @@
 //! Invariant: a log directory that failed once stays failed; its logs refuse everything, others are not touched.
 //! Called by every log, and set up by the manager (or by a test).
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -79,12 +80,11 @@ impl Environment {
 
 /// Files that were renamed to `.deleted` and go when their delay is over.
 #[derive(Debug, Default)]
-pub(crate) struct DeleteQueue(Mutex<Vec<Deletion>>);
+pub(crate) struct DeleteQueue(Mutex<HashMap<PathBuf, Deletion>>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Deletion {
     due_ms: i64,
-    path: PathBuf,
     is_dir: bool,
 }
 
@@ -98,38 +98,31 @@ impl DeleteQueue {
     }
 
     fn add(&self, path: PathBuf, due_ms: i64, is_dir: bool) {
-        self.queue().push(Deletion {
-            due_ms,
-            path,
-            is_dir,
-        });
+        // A file that took the name of one that waits already begins to wait anew.
+        self.queue().insert(path, Deletion { due_ms, is_dir });
     }
 
     pub fn run(&self, disk: &Disk, now_ms: i64) {
-        let due: Vec<Deletion> = {
-            let mut queue = self.queue();
-            let (due, rest) = std::mem::take(&mut *queue)
-                .into_iter()
-                .partition(|deletion| deletion.due_ms <= now_ms);
-            *queue = rest;
-            due
-        };
-        for deletion in due {
+        let due: Vec<(PathBuf, Deletion)> = self
+            .queue()
+            .extract_if(|_, deletion| deletion.due_ms <= now_ms)
+            .collect();
+        for (path, deletion) in due {
             let result = if deletion.is_dir {
-                match std::fs::remove_dir_all(&deletion.path) {
+                match std::fs::remove_dir_all(&path) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
                     _ => Ok(()),
                 }
             } else {
-                disk.remove_file_if_exists(&deletion.path).map(|_| ())
+                disk.remove_file_if_exists(&path).map(|_| ())
             };
             if let Err(error) = result {
-                tracing::warn!(path = %deletion.path.display(), %error, "cannot remove a deleted file");
+                tracing::warn!(path = %path.display(), %error, "cannot remove a deleted file");
             }
         }
     }
 
-    fn queue(&self) -> std::sync::MutexGuard<'_, Vec<Deletion>> {
+    fn queue(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, Deletion>> {
         self.0.lock().expect("delete queue poisoned")
     }
 }
@@ -151,6 +144,7 @@ pub(crate) struct Stale {
     pub recovery_points: AtomicBool,
     pub log_starts: AtomicBool,
     pub high_watermarks: AtomicBool,
+    pub cleaned: AtomicBool,
 }
 
 impl LogDir {

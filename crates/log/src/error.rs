@@ -84,6 +84,10 @@ pub enum DamageReason {
     OffsetGoesBack { found: i64, expected: i64 },
     #[error("offset {0} is too far from the segment's base")]
     OffsetOverflow(i64),
+    #[error("a batch whose producer id, epoch and sequence cannot belong together")]
+    ProducerFields,
+    #[error("what the cleaner leaves of a batch of {bytes} bytes makes no batch")]
+    NotRebuilt { bytes: usize },
     #[error("the offset index expects another batch than the one that ends with offset {offset}")]
     MisleadingIndex { offset: i64 },
 }

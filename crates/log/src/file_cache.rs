@@ -2,19 +2,20 @@
 //!
 //! Invariant: a [`FileSlot`] is opened when it is used, and at most `capacity` slots (and those whose users still hold
 //! the handle) are open at a time. A handle that a reader holds stays valid when its slot is closed, and when the file
-//! is renamed or removed.
+//! is renamed or removed. A slot follows its file through [`FileSlot::rename`]: whoever still holds the slot opens that
+//! file and no other that has taken its name.
 //! Called by segments and their indexes.
 
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::disk::{Disk, DiskFile};
-use crate::names::FileKind;
+use crate::disk::{Disk, DiskFile, with_suffix};
+use crate::names::{FileKind, FileState};
 
 /// Files kept open at most, unless the broker is configured otherwise. Below the 20,000 that a process may have on
 /// common machines, with room for as many connections.
@@ -39,6 +40,10 @@ impl DirPath {
 
     pub fn file(&self, base_offset: i64, kind: FileKind) -> PathBuf {
         self.0.load().join(kind.file_name(base_offset))
+    }
+
+    pub fn file_in(&self, base_offset: i64, kind: FileKind, state: FileState) -> PathBuf {
+        with_suffix(&self.file(base_offset, kind), state.suffix())
     }
 }
 
@@ -86,6 +91,10 @@ impl FileCache {
             let Some(candidate) = oldest.upgrade() else {
                 continue;
             };
+            if candidate.held.load(Ordering::Acquire) {
+                candidate.listed.store(false, Ordering::Release);
+                continue;
+            }
             let is_open = candidate.file.load().is_some();
             if is_open && candidate.used.swap(false, Ordering::AcqRel) {
                 ring.push_back(oldest);
@@ -107,11 +116,17 @@ pub(crate) struct FileSlot {
     dir: Arc<DirPath>,
     base_offset: i64,
     kind: FileKind,
+    /// Which of the names the file has: a [`FileState`].
+    state: AtomicU8,
+    /// Held while the file is opened or renamed, so that no name is opened that is just being given away.
+    naming: Mutex<()>,
     file: ArcSwapOption<DiskFile>,
     /// Used since the cache last looked.
     used: AtomicBool,
     /// In the cache's ring.
     listed: AtomicBool,
+    /// Open for as long as the slot lives.
+    held: AtomicBool,
 }
 
 impl FileSlot {
@@ -120,20 +135,42 @@ impl FileSlot {
         dir: &Arc<DirPath>,
         base_offset: i64,
         kind: FileKind,
+        state: FileState,
     ) -> Arc<FileSlot> {
         Arc::new(FileSlot {
             cache: Arc::clone(cache),
             dir: Arc::clone(dir),
             base_offset,
             kind,
+            state: AtomicU8::new(state as u8),
+            naming: Mutex::new(()),
             file: ArcSwapOption::empty(),
             used: AtomicBool::new(false),
             listed: AtomicBool::new(false),
+            held: AtomicBool::new(false),
         })
     }
 
     pub fn path(&self) -> PathBuf {
-        self.dir.file(self.base_offset, self.kind)
+        self.dir.file_in(self.base_offset, self.kind, self.state())
+    }
+
+    fn state(&self) -> FileState {
+        FileState::ALL[usize::from(self.state.load(Ordering::Acquire))]
+    }
+
+    /// Gives the file the name that it has in `state`. Returns its path, or nothing if there is no such file.
+    pub fn rename(&self, state: FileState) -> io::Result<Option<PathBuf>> {
+        let _naming = self.naming.lock().expect("file names poisoned");
+        let from = self.path();
+        let to = self.dir.file_in(self.base_offset, self.kind, state);
+        let renamed = match self.cache.disk.rename(&from, &to) {
+            Ok(()) => Some(to),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        self.state.store(state as u8, Ordering::Release);
+        Ok(renamed)
     }
 
     /// The open file; an error if it does not exist.
@@ -153,16 +190,32 @@ impl FileSlot {
             }
             return Ok(file);
         }
+        let naming = self.naming.lock().expect("file names poisoned");
+        if let Some(file) = self.file.load_full() {
+            return Ok(file);
+        }
         let file = Arc::new(self.cache.disk.open(&self.path(), create)?);
         self.used.store(true, Ordering::Relaxed);
         self.file.store(Some(Arc::clone(&file)));
+        drop(naming);
         self.cache.admit(self);
         Ok(file)
     }
 
+    /// Opens the file, if there is one, and keeps it open: another is about to take its name.
+    pub fn hold(self: &Arc<FileSlot>) -> io::Result<()> {
+        self.held.store(true, Ordering::Release);
+        match self.get() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
     /// Lets go of the file; users that hold it keep it.
     pub fn close(&self) {
-        self.file.store(None);
+        if !self.held.load(Ordering::Acquire) {
+            self.file.store(None);
+        }
     }
 }
 

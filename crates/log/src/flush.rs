@@ -468,7 +468,8 @@ impl Log {
 
     /// Takes the log out of use and renames its directory; readers that hold files keep them.
     pub(crate) fn abandon_as(&self, name: &str) -> Result<PathBuf, StorageError> {
-        // Nobody appends, cuts or syncs meanwhile.
+        // Nobody appends, cuts, cleans or syncs meanwhile.
+        let _reshaping = self.reshaping();
         let _writer = self.writer();
         let _pass = self.flush.enter();
         self.abandon();

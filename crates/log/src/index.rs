@@ -12,10 +12,12 @@
 //! log: an index may be damaged without a sign of it.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::disk::DiskFile;
 use crate::file_cache::FileSlot;
+use crate::names::FileState;
 
 /// Entries that wait in memory before the appender itself writes them: 32 KiB of an offset index, which stand for at
 /// least 16 MiB of log at the default interval.
@@ -214,6 +216,11 @@ impl<E: Entry> SparseIndex<E> {
         state.in_file + state.pending.len() as u32
     }
 
+    /// Bytes of the file, once all entries are in it.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.entries()) * E::SIZE as u64
+    }
+
     /// Whether entries wait to be written.
     pub fn has_pending(&self) -> bool {
         !self.state().pending.is_empty()
@@ -372,6 +379,16 @@ impl<E: Entry> SparseIndex<E> {
 
     pub fn close(&self) {
         self.slot.close();
+    }
+
+    /// See [`FileSlot::hold`].
+    pub fn hold(&self) -> io::Result<()> {
+        self.slot.hold()
+    }
+
+    /// See [`FileSlot::rename`].
+    pub fn rename(&self, state: FileState) -> io::Result<Option<PathBuf>> {
+        self.slot.rename(state)
     }
 
     fn state(&self) -> MutexGuard<'_, State<E>> {

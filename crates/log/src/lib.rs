@@ -10,6 +10,7 @@
 //!
 //! append_as_leader(&[Bytes], &LeaderAppend, now_ms) -> AppendInfo      append_as_follower(&Bytes, leader_epoch, now_ms)
 //! read(offset, max_bytes, min_one, upper_bound) -> ReadRange           aborted_transactions(from, upper)
+//! read_committed(offset, max_bytes, min_one, upper_bound) -> (ReadRange, aborted)         cleaned_until()
 //! offset_for_timestamp(ms)   max_timestamp_offset()
 //! flush_to(offset)   flush()   roll(now_ms)   close()   abandon()
 //! truncate_to(offset, now_ms)   truncate_fully_and_start_at(offset, start, now_ms)   advance_log_start_offset(offset)
@@ -26,6 +27,7 @@ mod append;
 mod background;
 mod care;
 mod checkpoint;
+mod cleaner;
 mod config;
 mod disk;
 mod environment;
@@ -68,8 +70,8 @@ pub use log::Log;
 pub use lookup::TimestampedOffset;
 pub use manager::dirs::{DirsError, LogDirs, OpenDir};
 pub use manager::{
-    BackgroundTicks, CreateError, DirDescription, DirFailure, LoadSummary, LogDescription,
-    LogManager, ManagerSettings, MetaPropertiesFault, StartError,
+    BackgroundTicks, CleanerSettings, CleanerThreads, CreateError, DirDescription, DirFailure,
+    LoadSummary, LogDescription, LogManager, ManagerSettings, MetaPropertiesFault, StartError,
 };
 pub use open::{OpenOptions, RecoveryNote, RecoveryReport};
 pub use producer_state::{

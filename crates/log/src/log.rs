@@ -64,6 +64,10 @@ pub struct Log {
     pub(crate) snapshot_position: AtomicU64,
     /// In the environment's list of logs to flush.
     pub(crate) is_listed_dirty: AtomicBool,
+    /// The offset before which the log was cleaned; -1 if that is not known.
+    pub(crate) cleaned_until: AtomicI64,
+    /// Held by whoever removes or replaces segments; taken before the writer's.
+    pub(crate) reshaping: Mutex<()>,
 }
 
 /// What only the writer needs.
@@ -287,6 +291,10 @@ impl Log {
 
     pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().expect("log writer poisoned")
+    }
+
+    pub(crate) fn reshaping(&self) -> MutexGuard<'_, ()> {
+        self.reshaping.lock().expect("reshaping poisoned")
     }
 
     pub(crate) fn epochs(&self) -> MutexGuard<'_, EpochCache> {

@@ -22,10 +22,12 @@ use crate::error::{OpenError, ReadError, StorageError};
 use crate::log::Log;
 use crate::names::{DELETE_DIR_SUFFIX, STRAY_DIR_SUFFIX, marked_dir_name};
 use crate::open::{OpenOptions, RecoveryReport};
+use cleaning::Cleaning;
 use dirs::{LogDirs, OpenDir};
 use tasks::Schedule;
 
 mod checkpoints;
+mod cleaning;
 mod describe;
 pub(crate) mod dirs;
 mod load;
@@ -33,6 +35,7 @@ mod marker;
 mod meta_properties;
 mod tasks;
 
+pub use cleaning::{CleanerSettings, CleanerThreads};
 pub use describe::{DirDescription, LogDescription};
 pub use load::LoadSummary;
 pub use meta_properties::MetaPropertiesFault;
@@ -114,6 +117,7 @@ pub struct LogManager {
     /// Held while a log is created or removed, so that two cannot be for one partition.
     changing: Mutex<()>,
     schedule: Mutex<Schedule>,
+    cleaning: Cleaning,
 }
 
 impl LogManager {
@@ -137,6 +141,7 @@ impl LogManager {
             logs: RwLock::new(logs),
             changing: Mutex::new(()),
             schedule,
+            cleaning: Cleaning::default(),
         };
         Ok((Arc::new(manager), summary))
     }
@@ -286,6 +291,10 @@ impl LogManager {
 
     fn set_aside(&self, log: &Log, suffix: &str) -> Result<PathBuf, StorageError> {
         log.log_dir().log_count.fetch_sub(1, Ordering::Relaxed);
+        if log.cleaned_until().is_some() {
+            // Another log of this name is not clean where this one was.
+            log.log_dir().stale.cleaned.store(true, Ordering::Release);
+        }
         let name = marked_dir_name(
             &log.partition().topic,
             log.partition().partition,
@@ -308,6 +317,7 @@ impl LogManager {
         let has_cut = log.truncate_to(offset, now_ms)?;
         if has_cut {
             self.checkpoint_recovery_points(log.log_dir())?;
+            self.checkpoint_cleaned(log.log_dir())?;
         }
         Ok(has_cut)
     }
@@ -326,6 +336,7 @@ impl LogManager {
         log.truncate_fully_and_start_at(offset, log_start_offset, now_ms)?;
         self.checkpoint_recovery_points(log.log_dir())?;
         self.checkpoint_log_starts(log.log_dir())?;
+        self.checkpoint_cleaned(log.log_dir())?;
         Ok(())
     }
 

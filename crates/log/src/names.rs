@@ -68,9 +68,30 @@ pub struct ParsedName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileState {
     Live,
+    /// Out of use, and removed after a while.
     Deleted,
+    /// Written by the cleaner, not complete.
     Cleaned,
+    /// Complete, and about to take the place of what it was made from.
     Swap,
+}
+
+impl FileState {
+    pub const ALL: [FileState; 4] = [
+        FileState::Live,
+        FileState::Deleted,
+        FileState::Cleaned,
+        FileState::Swap,
+    ];
+
+    pub fn suffix(self) -> &'static str {
+        match self {
+            FileState::Live => "",
+            FileState::Deleted => DELETED_SUFFIX,
+            FileState::Cleaned => CLEANED_SUFFIX,
+            FileState::Swap => SWAP_SUFFIX,
+        }
+    }
 }
 
 /// Parses `00000000000000000012.log`, `….index.deleted` and so on.

@@ -229,6 +229,8 @@ fn assemble(
         is_closed: AtomicBool::new(false),
         is_listed_dirty: AtomicBool::new(false),
         snapshot_position: AtomicU64::new(0),
+        cleaned_until: AtomicI64::new(-1),
+        reshaping: Mutex::new(()),
     });
     let mut writer = log.writer();
     writer.roll_jitter_ms = log.roll_jitter(base_offset);
@@ -341,7 +343,9 @@ impl Loader<'_> {
                 .rename(&from, &to)
                 .context("rename", &from)?;
         }
-        Ok(())
+        let dir = self.path();
+        let disk = self.environment.disk();
+        Ok(disk.sync_dir(&dir).context("sync", &*dir)?)
     }
 
     fn next_offset_of(&self, name: &ParsedName) -> Result<i64, StorageError> {
@@ -379,13 +383,7 @@ impl Loader<'_> {
     }
 
     fn file_path(&self, name: &ParsedName) -> PathBuf {
-        let suffix = match name.state {
-            FileState::Live => "",
-            FileState::Deleted => crate::names::DELETED_SUFFIX,
-            FileState::Cleaned => crate::names::CLEANED_SUFFIX,
-            FileState::Swap => crate::names::SWAP_SUFFIX,
-        };
-        crate::disk::with_suffix(&self.dir.file(name.base_offset, name.kind), suffix)
+        self.dir.file_in(name.base_offset, name.kind, name.state)
     }
 
     fn remove(&self, name: &ParsedName) -> Result<(), StorageError> {

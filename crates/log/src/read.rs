@@ -72,9 +72,41 @@ impl Log {
         min_one: bool,
         upper_bound: i64,
     ) -> Result<ReadRange, ReadError> {
+        self.retrying(|tail, segments| {
+            self.try_read(tail, segments, offset, max_bytes, min_one, upper_bound)
+        })
+    }
+
+    /// As [`Log::read`], with the transactions that were aborted and have records in the range.
+    ///
+    /// Both come from the same segments: the cleaner drops aborted records together with the word that they were.
+    pub fn read_committed(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        min_one: bool,
+        upper_bound: i64,
+    ) -> Result<(ReadRange, Vec<AbortedTxn>), ReadError> {
+        self.retrying(|tail, segments| {
+            let range = self.try_read(tail, segments, offset, max_bytes, min_one, upper_bound)?;
+            if range.is_empty() {
+                return Ok((range, Vec::new()));
+            }
+            let aborted = aborted_in(segments, range.first_offset, range.end_offset)?;
+            Ok((range, aborted))
+        })
+    }
+
+    fn retrying<T>(
+        &self,
+        attempt_once: impl Fn(&TailView, &[Arc<Segment>]) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
         let mut attempt = 1;
         loop {
-            match self.try_read(offset, max_bytes, min_one, upper_bound) {
+            // The order matters: a list loaded after the tail has the tail's segment, unless that was truncated away.
+            let tail = self.tail.load();
+            let segments = self.segments.load();
+            match attempt_once(&tail, &segments) {
                 // Retention took the file between the look at the list and its opening; the list tells.
                 Err(ReadError::Storage(error))
                     if error.source.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS =>
@@ -108,14 +140,13 @@ impl Log {
 
     fn try_read(
         &self,
+        tail: &TailView,
+        segments: &[Arc<Segment>],
         offset: i64,
         max_bytes: usize,
         min_one: bool,
         upper_bound: i64,
     ) -> Result<ReadRange, ReadError> {
-        // The order matters: a list loaded after the tail has the tail's segment, unless that was truncated away.
-        let tail = self.tail.load();
-        let segments = self.segments.load();
         let log_start_offset = self.log_start_offset();
         if offset < log_start_offset || offset > tail.end_offset {
             return Err(ReadError::OffsetOutOfRange {
@@ -127,7 +158,7 @@ impl Log {
         }
         let bound = upper_bound.min(tail.end_offset);
         if offset >= bound || (max_bytes == 0 && !min_one) {
-            return Ok(self.empty_range(offset, &tail));
+            return Ok(self.empty_range(offset, tail));
         }
         let mut at = segments
             .partition_point(|segment| segment.base_offset <= offset)
@@ -144,7 +175,7 @@ impl Log {
                 bound,
                 next_base,
             };
-            let found = self.read_segment(segment, &tail, &request);
+            let found = self.read_segment(segment, tail, &request);
             if segment.is_index_suspect() && segment.base_offset < tail.segment {
                 self.repair_index(segment);
             }
@@ -153,7 +184,7 @@ impl Log {
                 Found::BehindSegment => at += 1,
             }
         }
-        Ok(self.empty_range(offset, &tail))
+        Ok(self.empty_range(offset, tail))
     }
 
     /// Builds a sealed segment's index again, in the background. A read that comes meanwhile scans the log.
@@ -326,23 +357,30 @@ impl Log {
         from: i64,
         upper: i64,
     ) -> Result<Vec<AbortedTxn>, ReadError> {
-        let segments = self.segments.load();
-        let first = segments
-            .partition_point(|segment| segment.base_offset <= from)
-            .saturating_sub(1);
-        let mut aborted = Vec::new();
-        for segment in &segments[first..] {
-            let found = segment
-                .txn_index
-                .search(from, upper)
-                .context_with("read", || segment.path(FileKind::TxnIndex))?;
-            aborted.extend(found.aborted);
-            if found.is_complete {
-                break;
-            }
-        }
-        Ok(aborted)
+        aborted_in(&self.segments.load(), from, upper)
     }
+}
+
+fn aborted_in(
+    segments: &[Arc<Segment>],
+    from: i64,
+    upper: i64,
+) -> Result<Vec<AbortedTxn>, ReadError> {
+    let first = segments
+        .partition_point(|segment| segment.base_offset <= from)
+        .saturating_sub(1);
+    let mut aborted = Vec::new();
+    for segment in &segments[first..] {
+        let found = segment
+            .txn_index
+            .search(from, upper)
+            .context_with("read", || segment.path(FileKind::TxnIndex))?;
+        aborted.extend(found.aborted);
+        if found.is_complete {
+            break;
+        }
+    }
+    Ok(aborted)
 }
 
 struct Request {

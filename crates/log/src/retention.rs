@@ -18,6 +18,7 @@ impl Log {
             return Ok(0);
         }
         let config = self.config.load_full();
+        let _reshaping = self.reshaping();
         let mut writer = self.writer();
         self.apply_retention(&mut writer, &config, now_ms)
             .map_err(|error| self.log_dir.note(error))

@@ -13,7 +13,7 @@ use crate::disk::DiskFile;
 use crate::error::{Context, Damage, DamageReason, ReadError, StorageError};
 use crate::file_cache::{DirPath, FileCache, FileSlot};
 use crate::index::{OffsetEntry, SparseIndex, TimeEntry};
-use crate::names::FileKind;
+use crate::names::{FileKind, FileState};
 use crate::scan::{LARGE_WINDOW, SMALL_WINDOW, Scan, ScanError, ScannedBatch};
 use crate::txn_index::TxnIndex;
 
@@ -63,14 +63,30 @@ impl Segment {
         size: u64,
         created_ms: i64,
     ) -> Segment {
-        let slot = |kind| FileSlot::new(cache, dir, base_offset, kind);
+        Segment::in_state(cache, dir, base_offset, size, created_ms, FileState::Live)
+    }
+
+    /// A segment that the cleaner is about to write.
+    pub fn cleaned(cache: &Arc<FileCache>, dir: &Arc<DirPath>, base_offset: i64) -> Segment {
+        Segment::in_state(cache, dir, base_offset, 0, 0, FileState::Cleaned)
+    }
+
+    fn in_state(
+        cache: &Arc<FileCache>,
+        dir: &Arc<DirPath>,
+        base_offset: i64,
+        size: u64,
+        created_ms: i64,
+        state: FileState,
+    ) -> Segment {
+        let slot = |kind| FileSlot::new(cache, dir, base_offset, kind, state);
         Segment {
             base_offset,
             dir: Arc::clone(dir),
             log: slot(FileKind::Log),
             offset_index: SparseIndex::new(slot(FileKind::OffsetIndex), base_offset),
             time_index: SparseIndex::new(slot(FileKind::TimeIndex), base_offset),
-            txn_index: TxnIndex::new(cache, dir, base_offset),
+            txn_index: TxnIndex::new(cache, dir, base_offset, state),
             size: AtomicU64::new(size),
             has_reserve: AtomicBool::new(false),
             is_index_suspect: AtomicBool::new(false),
@@ -85,6 +101,37 @@ impl Segment {
 
     pub fn path(&self, kind: FileKind) -> PathBuf {
         self.dir.file(self.base_offset, kind)
+    }
+
+    /// Keeps the files open for whoever holds the segment: others are about to take their names.
+    pub fn hold_files(&self) -> Result<(), StorageError> {
+        let held = [
+            (FileKind::Log, self.log.hold()),
+            (FileKind::OffsetIndex, self.offset_index.hold()),
+            (FileKind::TimeIndex, self.time_index.hold()),
+            (FileKind::TxnIndex, self.txn_index.hold()),
+        ];
+        for (kind, held) in held {
+            held.context("open", self.path(kind))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the files the names that they have in `state`, the log first; returns the paths of those that exist.
+    ///
+    /// Who holds the segment goes on with these files, and never takes another's for them.
+    pub fn rename(&self, state: FileState) -> Result<Vec<PathBuf>, StorageError> {
+        let renamed = [
+            (FileKind::Log, self.log.rename(state)),
+            (FileKind::OffsetIndex, self.offset_index.rename(state)),
+            (FileKind::TimeIndex, self.time_index.rename(state)),
+            (FileKind::TxnIndex, self.txn_index.rename(state)),
+        ];
+        let mut paths = Vec::with_capacity(renamed.len());
+        for (kind, renamed) in renamed {
+            paths.extend(renamed.context("rename", self.path(kind))?);
+        }
+        Ok(paths)
     }
 
     pub fn size(&self) -> u64 {
@@ -288,33 +335,38 @@ impl Segment {
         if max.timestamp >= 0 {
             return Ok(max.timestamp);
         }
-        let path = self.path(FileKind::Log);
-        let modified = std::fs::metadata(&path)
+        self.modified_ms()
+    }
+
+    /// When the log file was last written.
+    pub fn modified_ms(&self) -> Result<i64, StorageError> {
+        let file = self.file()?;
+        let modified = file
+            .file()
+            .metadata()
             .and_then(|metadata| metadata.modified())
-            .context("look at", &path)?;
+            .context("look at", self.path(FileKind::Log))?;
         Ok(modified
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |since| since.as_millis() as i64))
     }
 
+    /// The timestamp of the first batch, if there is one.
+    pub fn first_timestamp(&self) -> Result<Option<i64>, ReadError> {
+        let known = self.stamps().first_batch;
+        if known.is_some() || self.size() == 0 {
+            return Ok(known);
+        }
+        let first = self.batch_at(0)?.map(|batch| batch.max_timestamp);
+        self.stamps().first_batch = first;
+        Ok(first)
+    }
+
     /// How long the segment has been open, by the time that its records tell (as Kafka counts).
     pub fn waited_for_roll(&self, now_ms: i64, batch_timestamp: i64) -> Result<i64, ReadError> {
-        let (first, created_ms) = {
-            let stamps = self.stamps();
-            (stamps.first_batch, stamps.created_ms)
-        };
-        let first = match first {
-            Some(first) => Some(first),
-            None if self.size() == 0 => None,
-            None => {
-                let first = self.batch_at(0)?.map(|batch| batch.max_timestamp);
-                self.stamps().first_batch = first;
-                first
-            }
-        };
-        Ok(match first {
+        Ok(match self.first_timestamp()? {
             Some(first) if first >= 0 => batch_timestamp - first,
-            _ => now_ms - created_ms,
+            _ => now_ms - self.stamps().created_ms,
         })
     }
 

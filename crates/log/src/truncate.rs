@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::care::Care;
-use crate::disk::with_suffix;
 use crate::error::{AdvanceError, Context, ReadError, StorageError};
 use crate::log::{Log, Writer, note_stale};
-use crate::names::{DELETED_SUFFIX, FileKind};
+use crate::names::{FileKind, FileState};
 use crate::producer_state::ProducerState;
 use crate::replay;
 use crate::segment::Segment;
@@ -20,6 +19,7 @@ impl Log {
     /// Removes all records at `offset` and later. Returns whether there were any.
     pub fn truncate_to(&self, offset: i64, now_ms: i64) -> Result<bool, ReadError> {
         let offset = offset.max(0);
+        let _reshaping = self.reshaping();
         let mut writer = self.writer();
         if offset >= self.log_end_offset() {
             // An epoch that began without a record may contradict the leader's.
@@ -53,6 +53,7 @@ impl Log {
         log_start_offset: Option<i64>,
         now_ms: i64,
     ) -> Result<(), ReadError> {
+        let _reshaping = self.reshaping();
         let mut writer = self.writer();
         let log_start_offset = log_start_offset.unwrap_or(offset);
         self.restart_at(&mut writer, offset, log_start_offset, now_ms)
@@ -73,6 +74,7 @@ impl Log {
         // Readers must not see the end that is about to go.
         self.high_watermark.fetch_min(offset, Ordering::AcqRel);
         self.lower_recovery_point(offset);
+        self.lower_cleaned_until(offset);
         self.segments.store(Arc::new(segments[..kept].to_vec()));
         self.tail.reset(active.base_offset, offset, position);
         active.truncate_to_position(position, offset)?;
@@ -109,6 +111,7 @@ impl Log {
         self.segments.store(Arc::new(vec![Arc::new(segment)]));
         self.tail.reset(offset, offset, 0);
         self.recovery_point.store(offset, Ordering::Release);
+        self.lower_cleaned_until(offset);
         note_stale(&self.log_dir.stale.recovery_points);
         note_stale(&self.log_dir.stale.log_starts);
         self.unflushed_bytes.store(0, Ordering::Relaxed);
@@ -215,15 +218,7 @@ impl Log {
         now_ms: i64,
     ) -> Result<(), StorageError> {
         for segment in segments {
-            segment.close_files();
-            for kind in [
-                FileKind::Log,
-                FileKind::OffsetIndex,
-                FileKind::TimeIndex,
-                FileKind::TxnIndex,
-            ] {
-                self.mark_deleted(segment.base_offset, kind, now_ms)?;
-            }
+            self.retire_segment(segment, now_ms)?;
             if let Ok(at) = writer.snapshots.binary_search(&segment.base_offset) {
                 writer.snapshots.remove(at);
                 self.mark_deleted(segment.base_offset, FileKind::Snapshot, now_ms)?;
@@ -232,14 +227,29 @@ impl Log {
         Ok(())
     }
 
-    fn mark_deleted(
+    /// Renames a segment's files to `.deleted`. Readers that hold the segment go on with them.
+    pub(crate) fn retire_segment(
+        &self,
+        segment: &Segment,
+        now_ms: i64,
+    ) -> Result<(), StorageError> {
+        let due_ms = now_ms.saturating_add(self.config.load().file_delete_delay_ms);
+        let paths = segment.rename(FileState::Deleted)?;
+        segment.close_files();
+        for path in paths {
+            self.environment.deletes.add_file(path, due_ms);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn mark_deleted(
         &self,
         base_offset: i64,
         kind: FileKind,
         now_ms: i64,
     ) -> Result<(), StorageError> {
         let path = self.dir.file(base_offset, kind);
-        let deleted = with_suffix(&path, DELETED_SUFFIX);
+        let deleted = self.dir.file_in(base_offset, kind, FileState::Deleted);
         match self.environment.disk().rename(&path, &deleted) {
             Ok(()) => {
                 let delay_ms = self.config.load().file_delete_delay_ms;

@@ -13,8 +13,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 
+use crate::disk::DiskFile;
 use crate::file_cache::{DirPath, FileCache};
-use crate::names::FileKind;
+use crate::names::{FileKind, FileState};
 
 const ENTRY_SIZE: usize = 34;
 const VERSION: i16 = 0;
@@ -72,12 +73,16 @@ pub(crate) struct TxnIndex {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// Bytes of entries in the file; 0 while there is none.
     len: u64,
     /// Entries that found the disk full.
     pending: Vec<AbortedTxn>,
+    /// Which of its names the file has; changed and used under the lock, so that no other file is taken for it.
+    name: FileState,
+    /// The file, once another is about to take its name.
+    held: Option<Arc<DiskFile>>,
 }
 
 /// An entry that cannot be one of this segment.
@@ -86,17 +91,63 @@ struct State {
 pub(crate) struct TxnIndexFault(u64);
 
 impl TxnIndex {
-    pub fn new(cache: &Arc<FileCache>, dir: &Arc<DirPath>, base_offset: i64) -> TxnIndex {
+    pub fn new(
+        cache: &Arc<FileCache>,
+        dir: &Arc<DirPath>,
+        base_offset: i64,
+        name: FileState,
+    ) -> TxnIndex {
         TxnIndex {
             cache: Arc::clone(cache),
             dir: Arc::clone(dir),
             base_offset,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                len: 0,
+                pending: Vec::new(),
+                name,
+                held: None,
+            }),
         }
     }
 
+    /// Keeps the file open, if there is one: another is about to take its name.
+    pub fn hold(&self) -> io::Result<()> {
+        let mut state = self.state();
+        if state.len > 0 {
+            state.held = Some(self.open(&state, false)?);
+        }
+        Ok(())
+    }
+
+    fn open(&self, state: &State, create: bool) -> io::Result<Arc<DiskFile>> {
+        if let Some(held) = &state.held {
+            return Ok(Arc::clone(held));
+        }
+        let file = self.cache.disk().open(&self.path_in(state), create)?;
+        Ok(Arc::new(file))
+    }
+
     pub fn path(&self) -> PathBuf {
-        self.dir.file(self.base_offset, FileKind::TxnIndex)
+        self.path_in(&self.state())
+    }
+
+    fn path_in(&self, state: &State) -> PathBuf {
+        self.dir
+            .file_in(self.base_offset, FileKind::TxnIndex, state.name)
+    }
+
+    /// Gives the file the name that it has in `name`. Returns its path, or nothing if there is no such file.
+    pub fn rename(&self, name: FileState) -> io::Result<Option<PathBuf>> {
+        let mut state = self.state();
+        let from = self.path_in(&state);
+        let to = self.dir.file_in(self.base_offset, FileKind::TxnIndex, name);
+        let renamed = match self.cache.disk().rename(&from, &to) {
+            Ok(()) => Some(to),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        state.name = name;
+        Ok(renamed)
     }
 
     /// Takes the entries that the file has; a part of an entry at the end is not one.
@@ -131,7 +182,7 @@ impl TxnIndex {
     }
 
     fn write_pending(&self, state: &mut State) -> io::Result<()> {
-        let file = self.cache.disk().open(&self.path(), true)?;
+        let file = self.open(state, true)?;
         let encoded: Vec<u8> = state.pending.iter().flat_map(AbortedTxn::encode).collect();
         file.write_all_at(&encoded, state.len)?;
         state.len += encoded.len() as u64;
@@ -176,7 +227,7 @@ impl TxnIndex {
         let mut state = self.state();
         let kept = kept.min(state.len);
         state.pending.retain(|txn| txn.last_offset < offset);
-        self.cache.disk().open(&self.path(), true)?.set_len(kept)?;
+        self.open(&state, true)?.set_len(kept)?;
         state.len = kept;
         Ok(())
     }
@@ -189,19 +240,23 @@ impl TxnIndex {
         if !state.pending.is_empty() {
             self.write_pending(&mut state)?;
         }
+        let file = self.open(&state, true)?;
         drop(state);
-        self.cache.disk().open(&self.path(), true)?.sync_data()
+        file.sync_data()
     }
 
     fn for_each(&self, mut take: impl FnMut(u64, Option<AbortedTxn>) -> bool) -> io::Result<()> {
-        let (len, pending) = {
+        let (len, pending, file) = {
             let state = self.state();
-            (state.len, state.pending.clone())
+            let file = match state.len {
+                0 => None,
+                _ => Some(self.open(&state, false)?),
+            };
+            (state.len, state.pending.clone(), file)
         };
-        if len == 0 && pending.is_empty() {
-            return Ok(());
-        }
-        if !self.for_each_in_file(len, &mut take)? {
+        if let Some(file) = file
+            && !for_each_in_file(&file, len, &mut take)?
+        {
             return Ok(());
         }
         for (n, txn) in (len / ENTRY_SIZE as u64..).zip(pending) {
@@ -212,34 +267,30 @@ impl TxnIndex {
         Ok(())
     }
 
-    /// Returns whether `take` wants more.
-    fn for_each_in_file(
-        &self,
-        len: u64,
-        take: &mut impl FnMut(u64, Option<AbortedTxn>) -> bool,
-    ) -> io::Result<bool> {
-        if len == 0 {
-            return Ok(true);
-        }
-        let file = self.cache.disk().open(&self.path(), false)?;
-        let mut buf = vec![0; READ_BLOCK * ENTRY_SIZE];
-        let mut position = 0;
-        while position < len {
-            let want = buf.len().min((len - position) as usize);
-            file.read_exact_at(&mut buf[..want], position)?;
-            for entry in buf[..want].chunks_exact(ENTRY_SIZE) {
-                if !take(position / ENTRY_SIZE as u64, AbortedTxn::decode(entry)) {
-                    return Ok(false);
-                }
-                position += ENTRY_SIZE as u64;
-            }
-        }
-        Ok(true)
-    }
-
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().expect("transaction index poisoned")
     }
+}
+
+/// Returns whether `take` wants more.
+fn for_each_in_file(
+    file: &DiskFile,
+    len: u64,
+    take: &mut impl FnMut(u64, Option<AbortedTxn>) -> bool,
+) -> io::Result<bool> {
+    let mut buf = vec![0; READ_BLOCK * ENTRY_SIZE];
+    let mut position = 0;
+    while position < len {
+        let want = buf.len().min((len - position) as usize);
+        file.read_exact_at(&mut buf[..want], position)?;
+        for entry in buf[..want].chunks_exact(ENTRY_SIZE) {
+            if !take(position / ENTRY_SIZE as u64, AbortedTxn::decode(entry)) {
+                return Ok(false);
+            }
+            position += ENTRY_SIZE as u64;
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -249,7 +300,12 @@ mod tests {
 
     fn index(dir: &std::path::Path) -> TxnIndex {
         let cache = FileCache::new(Disk::new(), 4);
-        TxnIndex::new(&cache, &DirPath::new(dir.to_path_buf()), 10)
+        TxnIndex::new(
+            &cache,
+            &DirPath::new(dir.to_path_buf()),
+            10,
+            FileState::Live,
+        )
     }
 
     fn txn(producer_id: i64, first: i64, last: i64, stable: i64) -> AbortedTxn {

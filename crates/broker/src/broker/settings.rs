@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use ottla_config::{BrokerConfig, TopicConfigs};
-use ottla_log::LogConfig;
+use ottla_log::{CleanerSettings, LogConfig};
 use ottla_metadata::{ConfigResource, MetadataImage};
 
 /// The configuration under the dynamic settings that the metadata log holds for this broker and for all.
@@ -57,6 +57,10 @@ pub fn log_config(config: &BrokerConfig, configs: &TopicConfigs) -> Arc<LogConfi
         retention_bytes: configs.retention_bytes,
         is_delete: configs.cleanup_delete,
         is_compact: configs.cleanup_compact,
+        min_cleanable_dirty_ratio: configs.min_cleanable_dirty_ratio,
+        min_compaction_lag_ms: configs.min_compaction_lag_ms,
+        max_compaction_lag_ms: configs.max_compaction_lag_ms,
+        delete_retention_ms: configs.delete_retention_ms,
         file_delete_delay_ms: configs.file_delete_delay_ms,
         flush_messages: configs.flush_messages,
         flush_ms: configs.flush_ms,
@@ -64,6 +68,20 @@ pub fn log_config(config: &BrokerConfig, configs: &TopicConfigs) -> Arc<LogConfi
         producer_id_expiration_ms: millis(config.transaction.producer_id_expiration_ms),
         is_transaction_verified: config.transaction.partition_verification,
     })
+}
+
+/// How compacted topics are cleaned.
+pub fn cleaner_settings(config: &BrokerConfig) -> CleanerSettings {
+    let log = &config.log;
+    CleanerSettings {
+        is_enabled: log.cleaner_enabled,
+        threads: log.cleaner_threads,
+        dedupe_buffer_bytes: log.cleaner_dedupe_buffer_bytes,
+        dedupe_buffer_load_factor: log.cleaner_dedupe_buffer_load_factor,
+        io_buffer_bytes: log.cleaner_io_buffer_bytes,
+        io_bytes_per_second_max: log.cleaner_io_bytes_per_second_max,
+        backoff_ms: log.cleaner_backoff_ms,
+    }
 }
 
 /// A duration of the configuration; what is longer than time itself is for ever.

@@ -79,18 +79,22 @@ impl Partition {
             Isolation::ReadUncommitted => read.high_watermark,
             Isolation::ReadCommitted => read.last_stable_offset,
         };
-        let range = self
-            .log
-            .read(
-                request.fetch_offset,
-                request.bytes_max,
-                request.at_least_one_batch,
-                upper_bound,
-            )
-            .map_err(|error| self.unreadable(&error))?;
-        if request.isolation == Isolation::ReadCommitted {
-            read.aborted = Some(self.aborted(&range)?);
-        }
+        let (offset, bytes_max) = (request.fetch_offset, request.bytes_max);
+        let min_one = request.at_least_one_batch;
+        let range = match request.isolation {
+            Isolation::ReadUncommitted => self.log.read(offset, bytes_max, min_one, upper_bound),
+            Isolation::ReadCommitted => self
+                .log
+                .read_committed(offset, bytes_max, min_one, upper_bound)
+                .map(|(range, aborted)| {
+                    let pairs = aborted
+                        .iter()
+                        .map(|txn| (txn.producer_id, txn.first_offset));
+                    read.aborted = Some(pairs.collect());
+                    range
+                }),
+        };
+        let range = range.map_err(|error| self.unreadable(&error))?;
         if !range.is_empty() {
             read.records = Some(range);
         }
@@ -109,20 +113,6 @@ impl Partition {
         let parted =
             end.epoch < request.last_fetched_epoch || end.end_offset < request.fetch_offset;
         Ok(parted.then_some((end.epoch, end.end_offset)))
-    }
-
-    fn aborted(&self, range: &ReadRange) -> Result<Vec<(i64, i64)>, ErrorCode> {
-        if range.is_empty() {
-            return Ok(Vec::new());
-        }
-        let aborted = self
-            .log
-            .aborted_transactions(range.first_offset, range.end_offset);
-        let aborted = aborted.map_err(|error| self.unreadable(&error))?;
-        Ok(aborted
-            .into_iter()
-            .map(|transaction| (transaction.producer_id, transaction.first_offset))
-            .collect())
     }
 
     pub(super) fn unreadable(&self, error: &ReadError) -> ErrorCode {

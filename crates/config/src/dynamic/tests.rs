@@ -120,6 +120,23 @@ fn thread_pools_change_by_steps() {
 }
 
 #[test]
+fn cleaner_threads_change_by_steps() {
+    check(true, &[("log.cleaner.threads", "2")], expect!["allowed"]);
+    check(
+        true,
+        &[("log.cleaner.threads", "5")],
+        expect![
+            "InvalidRequest: Log cleaner threads cannot be increased to more than double the current value 2"
+        ],
+    );
+    check(
+        true,
+        &[("log.cleaner.threads", "0")],
+        expect!["InvalidRequest: Log cleaner threads should be at least 1"],
+    );
+}
+
+#[test]
 fn dynamic_settings_make_another_configuration() {
     let before = broker();
     let cluster = map(&[("log.retention.ms", "5"), ("message.max.bytes", "7")]);

@@ -83,26 +83,26 @@ LOG
 
 keys! { /// Keys of the cleaner of compacted topics.
 CLEANER
-    "log.cleaner.backoff.ms": Long = "15000", AtLeast(0), Medium, ClusterWide, Planned;
+    "log.cleaner.backoff.ms": Long = "15000", AtLeast(0), Medium, ClusterWide, Supported;
         "Pause of the cleaner when no log needs cleaning.";
-    "log.cleaner.dedupe.buffer.size": Long = "134217728", Any, Medium, ClusterWide, Planned;
+    "log.cleaner.dedupe.buffer.size": Long = "134217728", Any, Medium, ClusterWide, Supported;
         "Memory of all cleaner threads for tracking keys.";
-    "log.cleaner.delete.retention.ms": Long = "86400000", AtLeast(0), Medium, ClusterWide, Planned;
+    "log.cleaner.delete.retention.ms": Long = "86400000", AtLeast(0), Medium, ClusterWide, Supported;
         "Time that tombstones survive in compacted topics.";
-    "log.cleaner.enable": Boolean = "true", Any, Medium, ReadOnly, Planned;
+    "log.cleaner.enable": Boolean = "true", Any, Medium, ReadOnly, Supported;
         "Whether compacted topics are cleaned; deprecated, leave it on.";
-    "log.cleaner.io.buffer.load.factor": Double = "0.9", Any, Medium, ClusterWide, Planned;
+    "log.cleaner.io.buffer.load.factor": Double = "0.9", Any, Medium, ClusterWide, Supported;
         "How full the cleaner's table of keys may get.";
-    "log.cleaner.io.buffer.size": Int = "524288", AtLeast(0), Medium, ClusterWide, Planned;
+    "log.cleaner.io.buffer.size": Int = "524288", AtLeast(0), Medium, ClusterWide, Supported;
         "Memory of all cleaner threads for reading and writing.";
-    "log.cleaner.io.max.bytes.per.second": Double = "1.7976931348623157E308", Any, Medium, ClusterWide, Planned;
+    "log.cleaner.io.max.bytes.per.second": Double = "1.7976931348623157E308", Any, Medium, ClusterWide, Supported;
         "Upper bound of the cleaner's reads and writes together.";
-    "log.cleaner.max.compaction.lag.ms": Long = "9223372036854775807", AtLeast(1), Medium, ClusterWide, Planned;
+    "log.cleaner.max.compaction.lag.ms": Long = "9223372036854775807", AtLeast(1), Medium, ClusterWide, Supported;
         "Longest time that a record may stay uncompacted.";
-    "log.cleaner.min.cleanable.ratio": Double = "0.5", BetweenF64(0.0, 1.0), Medium, ClusterWide, Planned;
+    "log.cleaner.min.cleanable.ratio": Double = "0.5", BetweenF64(0.0, 1.0), Medium, ClusterWide, Supported;
         "Share of uncleaned bytes from which a log is worth cleaning.";
-    "log.cleaner.min.compaction.lag.ms": Long = "0", AtLeast(0), Medium, ClusterWide, Planned;
+    "log.cleaner.min.compaction.lag.ms": Long = "0", AtLeast(0), Medium, ClusterWide, Supported;
         "Shortest time that a record stays uncompacted.";
-    "log.cleaner.threads": Int = "1", AtLeast(0), Medium, ClusterWide, Planned;
+    "log.cleaner.threads": Int = "1", AtLeast(0), Medium, ClusterWide, Supported;
         "Threads that clean compacted topics.";
 }

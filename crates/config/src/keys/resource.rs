@@ -19,7 +19,7 @@ TOPIC
         "Codec in which records are stored; 'producer' keeps what the producer chose.";
     "compression.zstd.level": Int = "3", Between(-131_072, 22), Medium, ClusterWide, Supported;
         "Level used when the broker compresses with zstd.";
-    "delete.retention.ms": Long = "86400000", AtLeast(0), Medium, ClusterWide, Planned;
+    "delete.retention.ms": Long = "86400000", AtLeast(0), Medium, ClusterWide, Supported;
         "Time that tombstones survive compaction, so that readers see the deletion.";
     "file.delete.delay.ms": Long = "60000", AtLeast(0), Medium, ClusterWide, Supported;
         "Time between taking a segment out of the log and removing its files.";
@@ -39,7 +39,7 @@ TOPIC
         "Bytes kept on local disk of a tiered topic; -2 follows retention.bytes.";
     "local.retention.ms": Long = "-2", AtLeast(-2), Medium, ClusterWide, Planned;
         "Time that segments of a tiered topic stay on local disk; -2 follows retention.ms.";
-    "max.compaction.lag.ms": Long = "9223372036854775807", AtLeast(1), Medium, ClusterWide, Planned;
+    "max.compaction.lag.ms": Long = "9223372036854775807", AtLeast(1), Medium, ClusterWide, Supported;
         "Longest time that a record may stay uncompacted.";
     "max.message.bytes": Int = "1048588", AtLeast(0), Medium, ClusterWide, Supported;
         "Largest record batch, after compression, that the topic accepts.";
@@ -49,9 +49,9 @@ TOPIC
         "How far a record's time may lie behind the broker's clock.";
     "message.timestamp.type": String = "CreateTime", OneOf(&["CreateTime", "LogAppendTime"]), Medium, ClusterWide, Supported;
         "Whether a record carries the producer's time or the time of its append.";
-    "min.cleanable.dirty.ratio": Double = "0.5", BetweenF64(0.0, 1.0), Medium, ClusterWide, Planned;
+    "min.cleanable.dirty.ratio": Double = "0.5", BetweenF64(0.0, 1.0), Medium, ClusterWide, Supported;
         "Share of uncleaned bytes from which the log is worth cleaning.";
-    "min.compaction.lag.ms": Long = "0", AtLeast(0), Medium, ClusterWide, Planned;
+    "min.compaction.lag.ms": Long = "0", AtLeast(0), Medium, ClusterWide, Supported;
         "Shortest time that a record stays uncompacted.";
     "min.insync.replicas": Int = "1", AtLeast(1), Medium, ClusterWide, Supported;
         "Replicas that must have a record before acks=all is answered.";

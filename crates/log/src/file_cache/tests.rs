@@ -6,7 +6,7 @@ fn no_more_files_stay_open_than_allowed_and_all_stay_usable() {
     let cache = FileCache::new(Disk::new(), 4);
     let path = DirPath::new(dir.path().to_path_buf());
     let slots: Vec<_> = (0..20)
-        .map(|base| FileSlot::new(&cache, &path, base, FileKind::Log))
+        .map(|base| FileSlot::new(&cache, &path, base, FileKind::Log, FileState::Live))
         .collect();
     for (i, slot) in slots.iter().enumerate() {
         let file = slot.get_or_create().unwrap();
@@ -30,7 +30,7 @@ fn a_held_handle_outlives_its_slot_and_its_name() {
     let dir = tempfile::tempdir().unwrap();
     let cache = FileCache::new(Disk::new(), 1);
     let path = DirPath::new(dir.path().to_path_buf());
-    let slot = FileSlot::new(&cache, &path, 7, FileKind::Log);
+    let slot = FileSlot::new(&cache, &path, 7, FileKind::Log, FileState::Live);
     let file = slot.get_or_create().unwrap();
     file.write_all_at(b"abc", 0).unwrap();
     slot.close();

@@ -7,7 +7,13 @@ use crate::names::FileKind;
 
 fn slot(dir: &std::path::Path, kind: FileKind, base: i64) -> Arc<FileSlot> {
     let cache = FileCache::new(Disk::new(), 8);
-    FileSlot::new(&cache, &DirPath::new(dir.to_path_buf()), base, kind)
+    FileSlot::new(
+        &cache,
+        &DirPath::new(dir.to_path_buf()),
+        base,
+        kind,
+        FileState::Live,
+    )
 }
 
 fn offset_index(dir: &std::path::Path, base: i64) -> SparseIndex<OffsetEntry> {

@@ -18,6 +18,7 @@ use crate::log::Log;
 pub(super) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub(super) const LOG_STARTS: &str = "log-start-offset-checkpoint";
 pub(super) const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+pub(super) const CLEANED: &str = "cleaner-offset-checkpoint";
 
 impl LogManager {
     /// Writes all checkpoints that are behind.
@@ -29,6 +30,7 @@ impl LogManager {
             self.checkpoint_recovery_points(&open.dir)?;
             self.checkpoint_log_starts(&open.dir)?;
             self.checkpoint_high_watermarks(&open.dir)?;
+            self.checkpoint_cleaned(&open.dir)?;
         }
         Ok(())
     }
@@ -51,6 +53,11 @@ impl LogManager {
         self.write_if(&dir.stale.high_watermarks, dir, HIGH_WATERMARKS, |log| {
             Some(log.high_watermark())
         })
+    }
+
+    /// How far each log was cleaned; those that never were are not in it.
+    pub(super) fn checkpoint_cleaned(&self, dir: &Arc<LogDir>) -> Result<(), StorageError> {
+        self.write_if(&dir.stale.cleaned, dir, CLEANED, Log::cleaned_until)
     }
 
     fn write_if(

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use ottla_protocol::ids::TopicPartition;
 
-use super::checkpoints::{HIGH_WATERMARKS, LOG_STARTS, RECOVERY_POINTS};
+use super::checkpoints::{CLEANED, HIGH_WATERMARKS, LOG_STARTS, RECOVERY_POINTS};
 use super::dirs::{LogDirs, OpenDir};
-use super::{Loaded, ManagerSettings, StartError, marker};
+use super::{Loaded, LogManager, ManagerSettings, StartError, marker};
 use crate::checkpoint::{self, Offsets, read_offsets};
 use crate::config::LogConfig;
 use crate::error::{Context, OpenError, StorageError};
@@ -51,6 +51,7 @@ struct Job {
     partition: TopicPartition,
     options: OpenOptions,
     high_watermark: i64,
+    cleaned_until: Option<i64>,
 }
 
 /// What a directory says about its logs.
@@ -58,6 +59,7 @@ struct Checkpoints {
     recovery_points: Offsets,
     log_starts: Offsets,
     high_watermarks: Offsets,
+    cleaned: Offsets,
 }
 
 pub(super) fn load(
@@ -114,6 +116,7 @@ fn list_dir(
         recovery_points: read_checkpoint(path, RECOVERY_POINTS, summary)?,
         log_starts: read_checkpoint(path, LOG_STARTS, summary)?,
         high_watermarks: read_checkpoint(path, HIGH_WATERMARKS, summary)?,
+        cleaned: read_checkpoint(path, CLEANED, summary)?,
     };
     let mut jobs = Vec::new();
     for entry in std::fs::read_dir(path).context("list", path)? {
@@ -159,6 +162,7 @@ impl Checkpoints {
                 ..OpenOptions::fresh(None, now_ms)
             },
             high_watermark: offset(&self.high_watermarks),
+            cleaned_until: self.cleaned.get(&partition).copied(),
             partition,
         }
     }
@@ -269,5 +273,8 @@ fn load_one(dirs: &LogDirs, job: &Job, config_of: ConfigOf<'_>) -> Result<Loaded
         &job.options,
     )?;
     loaded.0.set_high_watermark(job.high_watermark);
+    if let Some(checkpoint) = job.cleaned_until {
+        LogManager::restore_cleaned(&loaded.0, checkpoint);
+    }
     Ok(loaded)
 }

@@ -159,6 +159,10 @@ impl LogManager {
             if high_watermarks && !open.dir.has_failed() {
                 let _ = self.checkpoint_high_watermarks(&open.dir);
             }
+            // Behind only after a clean, a cut or a removal.
+            if !open.dir.has_failed() {
+                let _ = self.checkpoint_cleaned(&open.dir);
+            }
         }
         failures
     }
@@ -291,6 +295,7 @@ impl LogManager {
         self.checkpoint_recovery_points(dir)?;
         self.checkpoint_log_starts(dir)?;
         self.checkpoint_high_watermarks(dir)?;
+        self.checkpoint_cleaned(dir)?;
         if let Some(broker_epoch) = broker_epoch {
             marker::write(self.dirs.environment.disk(), dir.path(), broker_epoch)
                 .context("write", dir.path().join(marker::FILE_NAME))?;

@@ -1,0 +1,281 @@
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ottla_protocol::Uuid;
+use ottla_records::{BatchBuilder, Compression};
+
+use super::*;
+use crate::disk::Disk;
+use crate::environment::Environment;
+use crate::manager::dirs::LogDirs;
+use crate::manager::{LoadSummary, ManagerSettings};
+use crate::testing::records;
+use crate::{Background, LeaderAppend, LogConfig};
+
+const ID: Uuid = Uuid::from_u128(77);
+
+fn config() -> LogConfig {
+    LogConfig {
+        is_compact: true,
+        is_delete: false,
+        segment_bytes: 600,
+        ..LogConfig::default()
+    }
+}
+
+fn start(dir: &Path) -> (Arc<LogManager>, LoadSummary) {
+    let environment = Environment::new(Disk::new(), 1_000, Background::Inline);
+    let dirs = LogDirs::open(environment, &[dir.to_path_buf()], 1, Some("cluster")).unwrap();
+    let config = Arc::new(config());
+    let settings = ManagerSettings::default();
+    LogManager::start(dirs, settings, &|_| Arc::clone(&config), 0).unwrap()
+}
+
+fn topic(name: &str) -> TopicPartition {
+    TopicPartition::new(name, 0)
+}
+
+fn create(manager: &LogManager, name: &str, config: LogConfig) -> Arc<Log> {
+    manager
+        .get_or_create(&topic(name), ID, Arc::new(config), None, true, 0)
+        .unwrap()
+}
+
+fn record(key: u8) -> Bytes {
+    let mut builder = BatchBuilder::new(Compression::NONE);
+    builder.append(10, Some(&[key]), Some(b"a value of some length"));
+    builder.build().unwrap()
+}
+
+/// Appends `count` records of three keys, and rolls.
+fn fill(log: &Log, count: usize) {
+    for n in 0..count {
+        log.append_as_leader(&[record((n % 3) as u8)], &LeaderAppend::client(0), 0)
+            .unwrap();
+    }
+    log.set_high_watermark(log.log_end_offset());
+    log.roll(0).unwrap();
+}
+
+fn clean(manager: &LogManager) -> bool {
+    manager.clean_filthiest(&CleanerSettings::default(), 0)
+}
+
+fn checkpoint(dir: &Path) -> String {
+    std::fs::read_to_string(dir.join("cleaner-offset-checkpoint")).unwrap()
+}
+
+/// Damages a batch in the first segment, whose checksum then does not hold.
+fn damage(log: &Log) {
+    let path = log.dir().join("00000000000000000000.log");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+}
+
+#[test]
+fn the_dirtiest_log_comes_first_and_then_the_others() {
+    let root = tempfile::tempdir().unwrap();
+    let (manager, _) = start(root.path());
+    let (a, b) = (
+        create(&manager, "a", config()),
+        create(&manager, "b", config()),
+    );
+    let plain = LogConfig {
+        is_compact: false,
+        ..config()
+    };
+    let c = create(&manager, "c", plain);
+    for log in [&a, &b, &c] {
+        fill(log, 30);
+    }
+    assert!(clean(&manager));
+    // Each is all dirty; now one of them is half clean.
+    let (first, second) = match a.cleaned_until() {
+        Some(_) => (a, b),
+        None => (b, a),
+    };
+    fill(&first, 30);
+    assert!(clean(&manager));
+    assert_eq!(second.cleaned_until(), Some(30));
+    assert!(clean(&manager));
+    assert_eq!(first.cleaned_until(), Some(60));
+    assert!(
+        !clean(&manager),
+        "a log that is not compacted is not cleaned"
+    );
+    assert_eq!(records(&c, 0, 1_000).len(), 30);
+    assert_eq!(checkpoint(root.path()).lines().count(), 4);
+}
+
+#[test]
+fn little_dirt_waits_until_it_is_overdue() {
+    let root = tempfile::tempdir().unwrap();
+    let (manager, _) = start(root.path());
+    let log = create(&manager, "a", config());
+    for key in 0..60 {
+        log.append_as_leader(&[record(key)], &LeaderAppend::client(0), 0)
+            .unwrap();
+    }
+    log.set_high_watermark(60);
+    log.roll(0).unwrap();
+    assert!(clean(&manager));
+    fill(&log, 10);
+    assert!(!clean(&manager));
+    log.set_config(Arc::new(LogConfig {
+        max_compaction_lag_ms: 1_000,
+        ..config()
+    }));
+    let settings = CleanerSettings::default();
+    assert!(!manager.clean_filthiest(&settings, 1_010));
+    assert!(manager.clean_filthiest(&settings, 1_011));
+    assert_eq!(log.cleaned_until(), Some(70));
+}
+
+#[test]
+fn the_checkpoint_is_kafkas_and_is_taken_up_at_the_next_start() {
+    let root = tempfile::tempdir().unwrap();
+    let (manager, _) = start(root.path());
+    let log = create(&manager, "a", config());
+    fill(&log, 30);
+    assert!(clean(&manager));
+    assert_eq!(checkpoint(root.path()), "0\n1\na 0 30\n");
+    manager.shutdown(1);
+    drop((manager, log));
+    let (manager, summary) = start(root.path());
+    assert_eq!(summary.ignored_checkpoints, []);
+    let log = manager.get(&topic("a")).unwrap();
+    assert_eq!(log.cleaned_until(), Some(30));
+    assert!(!clean(&manager));
+    // One that Kafka wrote, of a log that has lost its tail since.
+    manager.shutdown(1);
+    drop((manager, log));
+    std::fs::write(
+        root.path().join("cleaner-offset-checkpoint"),
+        "0\n2\na 0 31\nb 7 12\n",
+    )
+    .unwrap();
+    let (manager, _) = start(root.path());
+    let log = manager.get(&topic("a")).unwrap();
+    assert_eq!(log.cleaned_until(), None);
+    fill(&log, 3);
+    assert!(clean(&manager));
+    assert_eq!(checkpoint(root.path()), "0\n1\na 0 33\n");
+}
+
+#[test]
+fn a_cut_and_a_removal_reach_the_checkpoint() {
+    let root = tempfile::tempdir().unwrap();
+    let (manager, _) = start(root.path());
+    let log = create(&manager, "a", config());
+    fill(&log, 30);
+    assert!(clean(&manager));
+    manager.truncate_to(&topic("a"), 29, 0).unwrap();
+    assert_eq!(checkpoint(root.path()), "0\n1\na 0 29\n");
+    manager
+        .truncate_fully_and_start_at(&topic("a"), 7, None, 0)
+        .unwrap();
+    assert_eq!(checkpoint(root.path()), "0\n1\na 0 7\n");
+    manager.delete(&topic("a"), None, 0).unwrap();
+    manager.tick(1);
+    assert_eq!(checkpoint(root.path()), "0\n0\n");
+}
+
+#[test]
+fn records_deleted_below_the_log_start_move_the_checkpoint() {
+    let root = tempfile::tempdir().unwrap();
+    let (manager, _) = start(root.path());
+    let log = create(&manager, "a", config());
+    fill(&log, 30);
+    assert!(clean(&manager));
+    fill(&log, 30);
+    log.advance_log_start_offset(50).unwrap();
+    log.run_retention(0).unwrap();
+    assert!(clean(&manager));
+    assert_eq!(log.cleaned_until(), Some(60));
+}
+
+#[test]
+fn a_log_that_cannot_be_cleaned_is_passed_over_and_told() {
+    let root = tempfile::tempdir().unwrap();
+    let (manager, _) = start(root.path());
+    let (bad, good) = (
+        create(&manager, "bad", config()),
+        create(&manager, "good", config()),
+    );
+    fill(&bad, 30);
+    damage(&bad);
+    assert!(!clean(&manager));
+    let aside = manager.set_aside_by_cleaner();
+    assert_eq!(aside.len(), 1);
+    assert!(aside[0].1.contains("damaged at position"), "{}", aside[0].1);
+    fill(&good, 30);
+    assert!(clean(&manager));
+    assert_eq!(good.cleaned_until(), Some(30));
+    assert!(!clean(&manager));
+    // Another log of the name begins without the stain.
+    manager.delete(&topic("bad"), None, 0).unwrap();
+    drop(bad);
+    let bad = create(&manager, "bad", config());
+    assert_eq!(manager.set_aside_by_cleaner(), []);
+    fill(&bad, 30);
+    assert!(clean(&manager));
+}
+
+#[test]
+fn a_change_of_policy_begins_and_ends_cleaning() {
+    let root = tempfile::tempdir().unwrap();
+    let (manager, _) = start(root.path());
+    let plain = LogConfig {
+        is_compact: false,
+        ..config()
+    };
+    let log = create(&manager, "a", plain.clone());
+    fill(&log, 30);
+    assert!(!clean(&manager));
+    log.set_config(Arc::new(config()));
+    assert!(clean(&manager));
+    fill(&log, 30);
+    log.set_config(Arc::new(plain));
+    assert!(!clean(&manager));
+}
+
+/// Waits for what another thread brings about.
+fn eventually(what: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !what() {
+        assert!(Instant::now() < end, "it never came about");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn threads_clean_by_themselves_and_follow_their_settings() {
+    let root = tempfile::tempdir().unwrap();
+    let (manager, _) = start(root.path());
+    let log = create(&manager, "a", config());
+    fill(&log, 30);
+    let idle = CleanerSettings {
+        is_enabled: false,
+        backoff_ms: u64::MAX,
+        ..CleanerSettings::default()
+    };
+    let cleaner = CleanerThreads::start(&manager, idle, || 0).unwrap();
+    assert_eq!(log.cleaned_until(), None);
+    let one = CleanerSettings {
+        is_enabled: true,
+        ..idle
+    };
+    cleaner.reconfigure(one).unwrap();
+    eventually(|| log.cleaned_until() == Some(30));
+    // It waits for ever; only a change wakes it.
+    fill(&log, 30);
+    let two = CleanerSettings { threads: 2, ..one };
+    cleaner.reconfigure(two).unwrap();
+    eventually(|| log.cleaned_until() == Some(60));
+    cleaner.reconfigure(one).unwrap();
+    drop(cleaner);
+    fill(&log, 30);
+    assert_eq!(log.cleaned_until(), Some(60));
+}
