@@ -6,7 +6,7 @@
 //! stand on this file and name topics by name, so they stay below the versions that use ids.
 
 mod admin;
-mod assignor;
+pub mod assignor;
 mod cluster;
 mod connection;
 mod consumer;

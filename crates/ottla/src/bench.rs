@@ -1,22 +1,30 @@
 //! `ottla bench`: loads a broker and says how it bore it. Works with every Kafka broker.
 //!
-//! Everything here is threads that block, one or two for each connection: on the machine that is
-//! measured the generator must cost little, and wake up in time. Figures are taken by `meter.rs`.
+//! Bulk load comes from threads that block, one or two for each connection; many small clients are
+//! tasks of one thread (`solo.rs`). On the machine that is measured the generator must cost little,
+//! and wake up in time. Figures are taken by `meter.rs`.
 //! `cargo xtask bench` runs these commands and reads their JSON.
 
+mod alarm;
+mod calls;
 mod consume;
+mod groups;
 mod latency;
 mod load;
 mod meter;
+mod partitions;
 mod pipe;
 mod produce;
+mod solo;
 mod topic;
+mod transactions;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 use ottla_records::Compression;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cluster::ClusterArgs;
 use crate::error::ToolError;
@@ -35,14 +43,37 @@ pub enum Command {
     Consume(consume::Args),
     /// Send records at a fixed rate and measure how long each takes to arrive at a consumer.
     Latency(latency::Args),
+    /// Let many consumer groups gather, and every member commit at a fixed pace.
+    Groups(groups::Args),
+    /// Commit transactions, as many as the broker takes or at a fixed rate.
+    Transactions(transactions::Args),
+    /// Make many partitions, and wait until every one serves.
+    Partitions(partitions::Args),
 }
 
 pub fn run(command: &Command) -> Result<(), ToolError> {
+    raise_open_files();
     match command {
         Command::Produce(args) => produce::run(args),
         Command::Consume(args) => consume::run(args),
         Command::Latency(args) => latency::run(args),
+        Command::Groups(args) => groups::run(args),
+        Command::Transactions(args) => transactions::run(args),
+        Command::Partitions(args) => partitions::run(args),
     }
+}
+
+/// Lets this process have as many connections as the system allows it, not as it begins with.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where this is refused, whoever lacks a descriptor says so.
+    let _refused = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
 }
 
 /// Which topic, and whether to make it.

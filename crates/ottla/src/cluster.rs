@@ -31,11 +31,15 @@ pub struct ClusterArgs {
 
 impl ClusterArgs {
     pub async fn connect(&self) -> Result<Client, ClientError> {
+        Client::connect(self.config()?).await
+    }
+
+    pub fn config(&self) -> Result<ClientConfig, ClientError> {
         let timeout = Duration::from_secs(self.timeout);
         let mut config = ClientConfig::new(&self.bootstrap_server)?;
         config.request_timeout = timeout;
         config.operation_timeout = timeout;
         config.connect_timeout = config.connect_timeout.min(timeout);
-        Client::connect(config).await
+        Ok(config)
     }
 }

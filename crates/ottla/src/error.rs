@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ottla_net::client::ClientError;
 
@@ -37,6 +38,13 @@ pub enum ToolError {
     Damaged { count: u64 },
     #[error("{failed} of {total} could not be done")]
     Partly { failed: usize, total: usize },
+    #[error("{ready} of {total} {what} were ready within {after:?}")]
+    NotReady {
+        ready: u64,
+        total: u64,
+        what: &'static str,
+        after: Duration,
+    },
     #[error("cannot start: {0}")]
     Runtime(io::Error),
 }
@@ -59,6 +67,9 @@ impl ToolError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             ToolError::Client(error) => error.hint(),
+            ToolError::NotReady { .. } => {
+                Some("the broker may be overloaded, or its log says why it does not serve them")
+            }
             ToolError::NoSeparator { .. } => {
                 Some("leave --key-separator out to send records without keys")
             }

@@ -10,23 +10,23 @@ use ottla_protocol::messages::consumer_protocol_assignment::TopicPartition;
 use ottla_protocol::messages::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
 use ottla_protocol::{DecodeError, Decoder, EncodeError, Message, Str};
 
-pub(crate) const RANGE: &str = "range";
-pub(crate) const PROTOCOL_TYPE: &str = "consumer";
+pub const RANGE: &str = "range";
+pub const PROTOCOL_TYPE: &str = "consumer";
 
 const SUBSCRIPTION_VERSION: i16 = 1;
 const ASSIGNMENT_VERSION: i16 = 0;
 
 /// A member and the topics that it wants.
-pub(crate) struct Subscription {
-    pub(crate) member: String,
-    pub(crate) topics: BTreeSet<String>,
+pub struct Subscription {
+    pub member: String,
+    pub topics: BTreeSet<String>,
 }
 
 /// Partitions by topic.
 pub type Assignment = BTreeMap<String, Vec<i32>>;
 
 /// Gives each topic's partitions in contiguous ranges to the members that want it.
-pub(crate) fn range(
+pub fn range(
     subscriptions: &[Subscription],
     partitions: &BTreeMap<String, Vec<i32>>,
 ) -> BTreeMap<String, Assignment> {
@@ -57,7 +57,7 @@ pub(crate) fn range(
     assignments
 }
 
-pub(crate) fn encode_subscription(topics: &[String]) -> Result<Bytes, EncodeError> {
+pub fn encode_subscription(topics: &[String]) -> Result<Bytes, EncodeError> {
     let subscription = ConsumerProtocolSubscription {
         topics: topics.iter().map(Str::from).collect(),
         ..ConsumerProtocolSubscription::default()
@@ -65,12 +65,12 @@ pub(crate) fn encode_subscription(topics: &[String]) -> Result<Bytes, EncodeErro
     versioned(&subscription, SUBSCRIPTION_VERSION)
 }
 
-pub(crate) fn decode_subscription(bytes: &[u8]) -> Result<BTreeSet<String>, DecodeError> {
+pub fn decode_subscription(bytes: &[u8]) -> Result<BTreeSet<String>, DecodeError> {
     let subscription: ConsumerProtocolSubscription = decode_versioned(bytes)?;
     Ok(subscription.topics.iter().map(Str::to_string).collect())
 }
 
-pub(crate) fn encode_assignment(assignment: &Assignment) -> Result<Bytes, EncodeError> {
+pub fn encode_assignment(assignment: &Assignment) -> Result<Bytes, EncodeError> {
     let topics = assignment.iter().map(|(topic, partitions)| TopicPartition {
         topic: Str::from(topic),
         partitions: partitions.clone(),
@@ -83,7 +83,7 @@ pub(crate) fn encode_assignment(assignment: &Assignment) -> Result<Bytes, Encode
 }
 
 /// Reads an assignment, which is empty for a member that got nothing.
-pub(crate) fn decode_assignment(bytes: &[u8]) -> Result<Assignment, DecodeError> {
+pub fn decode_assignment(bytes: &[u8]) -> Result<Assignment, DecodeError> {
     if bytes.is_empty() {
         return Ok(Assignment::new());
     }

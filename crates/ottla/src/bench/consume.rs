@@ -111,18 +111,14 @@ pub fn run(args: &Args) -> Result<(), ToolError> {
 
 /// Reads until the end of the run, or until everything was read.
 pub fn drain(fetcher: &mut Fetcher, run: &Run, verify: bool) -> Result<Latencies, ToolError> {
-    while !run.is_over() {
+    while !run.is_over() && !run.has_all() {
         let Some(response) = fetcher.fetch()? else {
             break;
         };
-        let mut taken = true;
         for (partition, records) in fetcher.take(response)? {
             let (count, bytes) = fetcher.pass(partition, &records, verify, |_| Ok(()))?;
             run.count(Instant::now(), count, bytes);
-            taken &= run.take(count);
-        }
-        if !taken {
-            break;
+            run.take(count);
         }
     }
     Ok(Latencies::new())

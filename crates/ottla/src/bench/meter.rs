@@ -62,6 +62,16 @@ impl Run {
         self.stopped.load(Ordering::Relaxed) || self.end.is_some_and(|end| Instant::now() >= end)
     }
 
+    /// Whether all records were taken that the run is to have.
+    pub fn has_all(&self) -> bool {
+        self.left.load(Ordering::Relaxed) <= 0
+    }
+
+    /// Whether the run is over before `moment`, when something is due.
+    pub fn ends_before(&self, moment: Instant) -> bool {
+        self.is_over() || self.end.is_some_and(|end| moment >= end)
+    }
+
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
@@ -250,13 +260,17 @@ impl Report {
             self.requests_per_second,
             self.errors,
         );
+        text += &self.latencies_text();
+        text
+    }
+
+    pub fn latencies_text(&self) -> String {
         let rows = [
             ("from schedule", self.latency_ms),
             ("from sending", self.service_latency_ms),
         ];
         let rows = rows.map(|(name, row)| row.map(|row| row.row(name)));
-        text += &percentile_table(rows.into_iter().flatten());
-        text
+        percentile_table(rows.into_iter().flatten())
     }
 }
 

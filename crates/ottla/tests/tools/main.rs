@@ -2,6 +2,8 @@
 //!
 //! Each test has a broker of its own: a child process on a free port, in a directory of its own.
 
+mod bench;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -18,11 +20,16 @@ struct Broker {
 
 impl Broker {
     fn start() -> Broker {
+        Broker::start_with(&[])
+    }
+
+    fn start_with(overrides: &[&str]) -> Broker {
         let dir = tempfile::tempdir().unwrap();
         let mut process = Command::new(OTTLA)
             .args(["broker", "--override", "listeners=PLAINTEXT://127.0.0.1:0"])
             .args(["--override", "group.initial.rebalance.delay.ms=0"])
             .args(["--override", "offsets.topic.num.partitions=1"])
+            .args(overrides.iter().flat_map(|pair| ["--override", pair]))
             .current_dir(dir.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
