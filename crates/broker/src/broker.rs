@@ -11,16 +11,17 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use ottla_config::{BrokerConfig, TopicConfigs};
 use ottla_controller::{NewTopic, ProducerIdBlock};
 use ottla_log::{LogConfig, LogManager};
-use ottla_metadata::MetadataImage;
+use ottla_metadata::{GROUP_VERSION_FEATURE, MetadataImage};
 use ottla_protocol::{ErrorCode, Str};
 use ottla_replica::Settings;
 
 use crate::clock::Clock;
 use crate::controller::ControllerHandle;
 use crate::fetch_session::SessionCache;
-use crate::groups::Groups;
+use crate::groups::{Groups, group_config};
 use crate::loggers::Loggers;
 use crate::producer_ids::ProducerIds;
+use crate::telemetry::Telemetry;
 use crate::topics::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Topics};
 use crate::transactions::Transactions;
 use settings::{effective_config, millis};
@@ -46,6 +47,7 @@ pub struct Broker {
     pub producer_ids: ProducerIds,
     pub fetch_sessions: Mutex<SessionCache>,
     pub loggers: Loggers,
+    pub telemetry: Arc<Telemetry>,
     /// What lies outside of the broker and follows its configuration: the server's limits.
     config_follower: OnceLock<ConfigFollower>,
     /// None before the controller has started and after it has stopped.
@@ -59,9 +61,10 @@ impl Broker {
         logs: Arc<LogManager>,
         clock: Clock,
     ) -> Self {
-        let groups = Groups::new(clock, group_config(&config));
+        let groups = Groups::new(clock, group_config(&config, &MetadataImage::default()));
         let fetch_sessions =
             SessionCache::new(config.fetch.session_cache_slots, FETCH_SESSION_EVICTION_MS);
+        let telemetry_bytes_max = config.network.telemetry_bytes_max;
         Self {
             node_id: config.node_id,
             cluster_id,
@@ -76,6 +79,7 @@ impl Broker {
             producer_ids: ProducerIds::default(),
             fetch_sessions: Mutex::new(fetch_sessions),
             loggers: Loggers::default(),
+            telemetry: Arc::new(Telemetry::new(telemetry_bytes_max)),
             config_follower: OnceLock::new(),
             controller: ArcSwapOption::empty(),
         }
@@ -132,6 +136,12 @@ impl Broker {
         if let Some(follow) = self.config_follower.get() {
             follow(&self.config());
         }
+    }
+
+    /// Whether the group protocol of KIP-848 is switched on.
+    pub fn has_consumer_groups(&self) -> bool {
+        self.config.load().group.consumer.is_enabled
+            && self.image.load().features.level(GROUP_VERSION_FEATURE) > 0
     }
 
     /// What a topic's configuration comes to: its own over the broker's.
@@ -255,33 +265,5 @@ impl Broker {
             .await;
         let block: ProducerIdBlock = allocated.map_err(|error| error.code())?;
         Ok(block.first_id..block.first_id + i64::from(block.len))
-    }
-}
-
-fn group_config(config: &BrokerConfig) -> ottla_coordinator::GroupConfig {
-    use ottla_coordinator::MigrationPolicy;
-
-    let group = &config.group;
-    ottla_coordinator::GroupConfig {
-        min_session_timeout_ms: group.session_timeout_ms_min,
-        max_session_timeout_ms: group.session_timeout_ms_max,
-        initial_rebalance_delay_ms: i32::try_from(group.initial_rebalance_delay_ms)
-            .unwrap_or(i32::MAX),
-        max_size: group.members_max,
-        offset_metadata_max_bytes: group.offset_metadata_bytes_max,
-        offsets_retention_ms: millis(group.offsets_retention_ms),
-        offsets_retention_check_interval_ms: millis(group.offsets_retention_check_interval_ms),
-        consumer_session_timeout_ms: group.consumer.session_timeout_ms,
-        consumer_heartbeat_interval_ms: group.consumer.heartbeat_interval_ms,
-        consumer_max_size: group.consumer.members_max,
-        consumer_assignment_interval_ms: group.consumer.assignment_interval_ms,
-        consumer_regex_refresh_interval_ms: group.consumer.regex_refresh_interval_ms,
-        consumer_migration: match (group.consumer.upgrade, group.consumer.downgrade) {
-            (true, true) => MigrationPolicy::Bidirectional,
-            (true, false) => MigrationPolicy::Upgrade,
-            (false, true) => MigrationPolicy::Downgrade,
-            (false, false) => MigrationPolicy::Disabled,
-        },
-        ..Default::default()
     }
 }

@@ -4,10 +4,12 @@
 //! handlers of groups and offsets, and by the publisher.
 
 mod catalog;
+mod config;
 
 use std::ops::Deref;
 use std::sync::{Arc, RwLock, Weak};
 
+use arc_swap::ArcSwap;
 use ottla_coordinator::{
     Answer, AppendId, DeletedTopic, Effect, GroupConfig, GroupCoordinator, GroupLoader,
     LoggedRecord, RegexTask, ReplayError, Token, TopicCatalog, TopicsChange,
@@ -25,9 +27,12 @@ use crate::partition::Partition;
 use crate::partition::append::CoordinatorAppend;
 use catalog::Catalog;
 
+pub use config::group_config;
+
 pub struct Groups {
     clock: Clock,
-    config: GroupConfig,
+    /// What the machines are configured with; one that is put in its place takes this along.
+    config: ArcSwap<GroupConfig>,
     homes: Homes<GroupCoordinator>,
     /// The topics as the machines see them; a machine that is put in its place takes these along.
     topics: RwLock<Arc<dyn TopicCatalog>>,
@@ -37,7 +42,7 @@ impl Groups {
     pub fn new(clock: Clock, config: GroupConfig) -> Self {
         Self {
             clock,
-            config,
+            config: ArcSwap::from_pointee(config),
             homes: Homes::default(),
             topics: RwLock::new(Arc::new(Catalog::default())),
         }
@@ -51,6 +56,12 @@ impl Groups {
         let topics: Arc<dyn TopicCatalog> = Arc::new(Catalog::new(Arc::clone(image)));
         *self.topics.write().expect("group topics lock") = Arc::clone(&topics);
         self.tell_all(|machine, _now_ms| machine.handle_metadata(Arc::clone(&topics), &change));
+    }
+
+    /// Lets every machine know what the configuration of the broker, or of groups, has become.
+    pub fn reconfigure(&self, config: GroupConfig) {
+        self.config.store(Arc::new(config.clone()));
+        self.tell_all(|machine, _now_ms| machine.set_config(config.clone()));
     }
 
     /// Forgets what groups committed for topics that are gone.
@@ -86,7 +97,7 @@ impl Maker<GroupCoordinator> for Groups {
         self: &Arc<Self>,
         partition: &Arc<Partition>,
     ) -> Result<Arc<Shard<GroupCoordinator>>, LoadError> {
-        let mut loader = GroupLoader::new(self.config.clone());
+        let mut loader = GroupLoader::new(GroupConfig::clone(&self.config.load()));
         load(partition, &mut loader)?;
         let machine = loader.finish(self.clock.now_ms());
         Ok(Shard::start(Arc::clone(partition), machine, self.clock, ()))
@@ -94,7 +105,10 @@ impl Maker<GroupCoordinator> for Groups {
 
     fn catch_up(&self, shard: &Shard<GroupCoordinator>) {
         let topics = Arc::clone(&self.topics.read().expect("group topics lock"));
-        shard.tell(|machine, _now_ms| machine.handle_metadata(topics, &TopicsChange::default()));
+        shard.tell(|machine, _now_ms| {
+            machine.set_config(GroupConfig::clone(&self.config.load()));
+            machine.handle_metadata(topics, &TopicsChange::default());
+        });
     }
 }
 

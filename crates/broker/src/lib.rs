@@ -18,6 +18,7 @@ mod producer_ids;
 mod publisher;
 mod quorum;
 mod server;
+mod telemetry;
 mod topics;
 mod transactions;
 mod waiters;

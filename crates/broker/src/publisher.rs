@@ -16,8 +16,9 @@ use ottla_protocol::ids::TopicPartition;
 use ottla_protocol::{Str, Uuid};
 use ottla_replica::{Assignment, Leader};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, settings};
 use crate::coordinators::homes::Homes;
+use crate::groups::group_config;
 use crate::partition::Partition;
 use crate::topics::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Topic};
 use crate::transactions;
@@ -69,6 +70,16 @@ impl Publisher {
         if delta.configs.iter().any(|resource| self.is_own(resource)) {
             self.broker.follow_own_configs(&image);
         }
+        let subscriptions = delta
+            .configs
+            .iter()
+            .filter(|r| r.kind == ResourceType::CLIENT_METRICS);
+        for subscription in subscriptions {
+            let configs = settings::overrides(&image, subscription);
+            self.broker
+                .telemetry
+                .set_subscription(&subscription.name, &configs);
+        }
         let changes = delta.local_changes(self.broker.node_id);
         let coordinated = self.lead(&image, changes.leaders);
         let removed: Vec<Uuid> = delta.deleted_topics.keys().copied().collect();
@@ -81,6 +92,13 @@ impl Publisher {
         let image = Arc::new(image);
         self.broker.set_image(Arc::clone(&image));
         self.broker.groups.follow(&image, delta);
+        let is_of_groups = |resource: &ConfigResource| {
+            resource.kind == ResourceType::GROUP || self.is_own(resource)
+        };
+        if delta.configs.iter().any(is_of_groups) {
+            let config = group_config(&self.broker.config(), &image);
+            self.broker.groups.reconfigure(config);
+        }
         if delta.features || delta.configs.iter().any(|resource| self.is_own(resource)) {
             transactions::reconfigure(&self.broker);
         }

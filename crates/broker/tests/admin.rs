@@ -489,3 +489,59 @@ fn a_cluster_of_one_describes_itself() {
         assert_eq!(answer.error_code, 102);
     });
 }
+
+#[test]
+fn clients_are_asked_for_the_metrics_that_their_subscriptions_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let subscription = [("metrics", SET, "a.,b."), ("match", SET, "client_id=adm.*")];
+    with_broker(dir.path(), |address| {
+        let mut client = Client::connect(address);
+        let none = client.call(&GetTelemetrySubscriptionsRequest::default());
+        assert_eq!((none.error_code, none.requested_metrics.len()), (0, 0));
+        assert!(!none.client_instance_id.is_zero());
+        let answers = client.alter(&[
+            (CLIENT_METRICS, "s", &subscription),
+            (CLIENT_METRICS, "t", &[("match", SET, "client_id=(")]),
+        ]);
+        expect![[r#"
+            16 s: 0 -
+            16 t: 40 Illegal client matching pattern: client_id=(
+        "#]]
+        .assert_eq(&answers);
+        let request = GetTelemetrySubscriptionsRequest {
+            client_instance_id: none.client_instance_id,
+            ..Default::default()
+        };
+        let granted = client.call(&request);
+        assert_eq!(granted.requested_metrics, ["a.", "b."]);
+        assert_eq!(granted.accepted_compression_types, [4, 3, 1, 2]);
+        assert_eq!(
+            (granted.push_interval_ms, granted.telemetry_max_bytes),
+            (300_000, 1 << 20)
+        );
+        let mut push = PushTelemetryRequest {
+            client_instance_id: granted.client_instance_id,
+            subscription_id: none.subscription_id,
+            metrics: b"opaque".as_slice().into(),
+            ..Default::default()
+        };
+        assert_eq!(client.call(&push).error_code, 117);
+        push.subscription_id = granted.subscription_id;
+        assert_eq!(client.call(&push).error_code, 89);
+        push.terminating = true;
+        assert_eq!(client.call(&push).error_code, 0);
+        assert_eq!(client.call(&push).error_code, 42);
+        push.client_instance_id = Default::default();
+        assert_eq!(client.call(&push).error_code, 42);
+    });
+    with_broker(dir.path(), |address| {
+        let mut client = Client::connect(address);
+        let granted = client.call(&GetTelemetrySubscriptionsRequest::default());
+        assert_eq!(granted.requested_metrics, ["a.", "b."]);
+        let deleted = subscription.map(|(key, _, _)| (key, DELETE, ""));
+        client.alter(&[(CLIENT_METRICS, "s", &deleted)]);
+        let mut other = Client::connect(address);
+        let granted = other.call(&GetTelemetrySubscriptionsRequest::default());
+        assert_eq!(granted.requested_metrics, [""; 0]);
+    });
+}

@@ -49,6 +49,8 @@ pub struct NetworkConfig {
     pub send_buffer_bytes: Option<usize>,
     pub receive_buffer_bytes: Option<usize>,
     pub listen_backlog: u32,
+    /// Largest batch of metrics that a client may push.
+    pub telemetry_bytes_max: usize,
 }
 
 /// Directories, flushing and retention that are not a topic's own.
@@ -124,6 +126,8 @@ pub struct GroupConfig {
 /// Groups of the consumer protocol (KIP-848).
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConsumerGroupConfig {
+    /// The protocol is among `group.coordinator.rebalance.protocols`.
+    pub is_enabled: bool,
     pub session_timeout_ms: i32,
     pub heartbeat_interval_ms: i32,
     pub members_max: usize,
@@ -433,6 +437,7 @@ fn network(settings: &Settings) -> Result<NetworkConfig, Problem> {
             .unwrap_or(u32::MAX),
         send_buffer_bytes: buffer("socket.send.buffer.bytes"),
         receive_buffer_bytes: buffer("socket.receive.buffer.bytes"),
+        telemetry_bytes_max: size(settings, "telemetry.max.bytes"),
         listen_backlog: unsigned(settings, "socket.listen.backlog.size")
             .try_into()
             .unwrap_or(u32::MAX),
@@ -556,6 +561,9 @@ fn consumer_group(settings: &Settings) -> ConsumerGroupConfig {
         policy.eq_ignore_ascii_case(way) || policy.eq_ignore_ascii_case("bidirectional")
     };
     ConsumerGroupConfig {
+        is_enabled: settings
+            .list("group.coordinator.rebalance.protocols")
+            .is_some_and(|protocols| protocols.iter().any(|protocol| protocol == "consumer")),
         session_timeout_ms: settings.int("group.consumer.session.timeout.ms"),
         heartbeat_interval_ms: settings.int("group.consumer.heartbeat.interval.ms"),
         members_max: size(settings, "group.consumer.max.size"),

@@ -32,6 +32,8 @@ const THREAD_POOLS: &[&str] = &[
     "num.replica.fetchers",
 ];
 
+const CLEANER_THREADS: &str = "log.cleaner.threads";
+
 impl BrokerConfig {
     /// The configuration under the dynamic settings that the metadata log has for the cluster and
     /// for this broker. What is not allowed there is left out with a warning.
@@ -138,6 +140,11 @@ pub(crate) fn validate(
     };
     let new = BrokerConfig::new(settings.with_dynamic(cluster, broker))
         .map_err(|error| AlterError::request(error.to_string()))?;
+    check_cleaners(
+        settings.long(CLEANER_THREADS),
+        new.settings().long(CLEANER_THREADS),
+    )
+    .map_err(AlterError::request)?;
     for name in THREAD_POOLS {
         let (old, new) = (settings.long(name), new.settings().long(name));
         check_pool(name, old, new).map_err(AlterError::request)?;
@@ -160,6 +167,21 @@ fn check_cleaner_threads(old: i64, new: i64) -> Result<(), String> {
         ))
     } else {
         Ok(())
+    }
+}
+
+/// As for the other pools, in words of its own.
+fn check_cleaners(old: i64, new: i64) -> Result<(), String> {
+    let refused = |words| {
+        Err(format!(
+            "Log cleaner threads cannot be {words} the current value {old}"
+        ))
+    };
+    match new {
+        ..1 => Err("Log cleaner threads should be at least 1".to_owned()),
+        _ if new < old / 2 => refused("reduced to less than half"),
+        _ if new > old * 2 => refused("increased to more than double"),
+        _ => Ok(()),
     }
 }
 

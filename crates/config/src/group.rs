@@ -147,6 +147,42 @@ pub(crate) fn broker_value(
     }
 }
 
+/// What a group of the consumer protocol comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConsumerGroupSettings {
+    pub session_timeout_ms: i32,
+    pub heartbeat_interval_ms: i32,
+    pub assignment_interval_ms: i32,
+}
+
+impl BrokerConfig {
+    /// The settings of a group that sets `own`. What lies out of the broker's bounds, which may have changed since it
+    /// was set, counts as the bound.
+    pub fn consumer_group(&self, own: &Overrides) -> ConsumerGroupSettings {
+        // Only a log written by another version can hold what this one cannot read.
+        let is_readable = |name: &str, text: &str| {
+            keys::group_key(name).is_some_and(|key| key.parse(text).is_ok())
+        };
+        let own = own.iter().filter(|(name, text)| is_readable(name, text));
+        let own: Overrides = own
+            .map(|(name, text)| (name.clone(), text.clone()))
+            .collect();
+        let value = |key| {
+            let value = effective(self.settings(), &own, key);
+            let rule = RULES.iter().find(|rule| rule.key == key);
+            let bound = |bound: Option<&'static str>| bound.map(|name| self.settings().long(name));
+            let (min, max) = rule.map_or((None, None), |rule| (bound(rule.min), bound(rule.max)));
+            let bounded = value.max(min.unwrap_or(value)).min(max.unwrap_or(i64::MAX));
+            i32::try_from(bounded).unwrap_or(i32::MAX)
+        };
+        ConsumerGroupSettings {
+            session_timeout_ms: value("consumer.session.timeout.ms"),
+            heartbeat_interval_ms: value("consumer.heartbeat.interval.ms"),
+            assignment_interval_ms: value("consumer.assignment.interval.ms"),
+        }
+    }
+}
+
 /// Says whether `after` may be the settings of a group.
 pub(crate) fn validate(broker: &BrokerConfig, after: &Overrides) -> Result<(), AlterError> {
     let settings = broker.settings();

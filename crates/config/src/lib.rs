@@ -28,13 +28,14 @@ pub use broker::{
     BrokerConfig, ConsumerGroupConfig, FetchConfig, GroupConfig, LogConfig, MetadataConfig,
     NetworkConfig, QuorumConfig, ReplicationConfig, TopicCreationConfig, TransactionConfig,
 };
+pub use client_metrics::{ClientAttribute, ClientMetricsConfig};
 pub use describe::{
     ConfigEntry, ConfigSource, ConfigSynonym, Names, PrintedKey, describe_broker,
     describe_broker_defaults, describe_client_metrics, describe_group, describe_topic,
     print_config,
 };
 pub use error::{ConfigError, Conflict, ListenerFault, Problem, Warning};
-pub use group::group_synonym;
+pub use group::{ConsumerGroupSettings, group_synonym};
 pub use key::{Check, Importance, Key, Kind, Support, Update};
 pub use listeners::{Endpoint, Listeners, Roles, SecurityProtocol};
 pub use settings::{Setting, Settings, Source};

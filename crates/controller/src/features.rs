@@ -93,7 +93,7 @@ impl Controller {
         if update.level < 0 {
             return Err(fault(FeatureFault::Negative));
         }
-        let feature = Feature::find(&update.feature);
+        let feature = Feature::find(&update.feature).filter(|feature| feature.is_served());
         let feature = feature.ok_or_else(|| {
             fault(FeatureFault::NotSupported(format!(
                 "Local controller {}",

@@ -3,6 +3,11 @@
 //! Invariant: every bound the machine enforces is a field here, with Kafka's default where Kafka has one.
 //! The shell fills it from the broker's configuration and may replace it at any time with `set_config`.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ottla_protocol::Str;
+
 /// `group.min.session.timeout.ms`.
 pub const DEFAULT_MIN_SESSION_TIMEOUT_MS: i32 = 6_000;
 /// `group.max.session.timeout.ms`.
@@ -66,6 +71,14 @@ impl MigrationPolicy {
     }
 }
 
+/// What a group of the consumer protocol may have of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConsumerSettings {
+    pub session_timeout_ms: i32,
+    pub heartbeat_interval_ms: i32,
+    pub assignment_interval_ms: i32,
+}
+
 /// Configuration of both group protocols and of committed offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupConfig {
@@ -80,12 +93,20 @@ pub struct GroupConfig {
     pub max_groups: usize,
     pub max_pending_members: usize,
     pub max_protocol_bytes: usize,
-    pub consumer_session_timeout_ms: i32,
-    pub consumer_heartbeat_interval_ms: i32,
+    /// Of groups that have none of their own.
+    pub consumer: ConsumerSettings,
+    /// Of groups that are configured, by their ids.
+    pub consumer_own: Arc<BTreeMap<Str, ConsumerSettings>>,
     pub consumer_max_size: usize,
-    pub consumer_assignment_interval_ms: i32,
     pub consumer_regex_refresh_interval_ms: i32,
     pub consumer_migration: MigrationPolicy,
+}
+
+impl GroupConfig {
+    /// The settings of one group.
+    pub(crate) fn consumer_of(&self, group_id: &str) -> ConsumerSettings {
+        *self.consumer_own.get(group_id).unwrap_or(&self.consumer)
+    }
 }
 
 impl Default for GroupConfig {
@@ -102,10 +123,13 @@ impl Default for GroupConfig {
             max_groups: DEFAULT_MAX_GROUPS,
             max_pending_members: DEFAULT_MAX_PENDING_MEMBERS,
             max_protocol_bytes: DEFAULT_MAX_PROTOCOL_BYTES,
-            consumer_session_timeout_ms: DEFAULT_CONSUMER_SESSION_TIMEOUT_MS,
-            consumer_heartbeat_interval_ms: DEFAULT_CONSUMER_HEARTBEAT_INTERVAL_MS,
+            consumer: ConsumerSettings {
+                session_timeout_ms: DEFAULT_CONSUMER_SESSION_TIMEOUT_MS,
+                heartbeat_interval_ms: DEFAULT_CONSUMER_HEARTBEAT_INTERVAL_MS,
+                assignment_interval_ms: DEFAULT_CONSUMER_ASSIGNMENT_INTERVAL_MS,
+            },
+            consumer_own: Arc::default(),
             consumer_max_size: DEFAULT_CONSUMER_MAX_SIZE,
-            consumer_assignment_interval_ms: DEFAULT_CONSUMER_ASSIGNMENT_INTERVAL_MS,
             consumer_regex_refresh_interval_ms: DEFAULT_CONSUMER_REGEX_REFRESH_INTERVAL_MS,
             consumer_migration: MigrationPolicy::default(),
         }

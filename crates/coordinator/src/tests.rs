@@ -22,6 +22,7 @@ mod admin;
 mod args;
 mod catalog;
 mod consumer;
+mod consumer_crowd;
 mod consumer_model;
 mod consumer_offsets;
 mod durability;
@@ -51,6 +52,18 @@ pub(crate) fn check_with(config: GroupConfig, script: &str, expected: expect_tes
     run.commands(script);
     run.check_replay();
     expected.assert_eq(&run.out);
+}
+
+/// Groups of the consumer protocol are assigned anew at most this often.
+pub(crate) fn assigned_every(interval_ms: i32) -> GroupConfig {
+    let defaults = GroupConfig::default();
+    GroupConfig {
+        consumer: ConsumerSettings {
+            assignment_interval_ms: interval_ms,
+            ..defaults.consumer
+        },
+        ..defaults
+    }
 }
 
 pub(crate) enum Logged {

@@ -11,6 +11,8 @@ use ottla_protocol::Str;
 use crate::broker::LevelRange;
 use crate::version::{METADATA_VERSION_FEATURE, MetadataVersion};
 
+/// Level 1 is the group protocol of KIP-848.
+pub const GROUP_VERSION_FEATURE: &str = "group.version";
 pub const KRAFT_VERSION_FEATURE: &str = "kraft.version";
 pub const ELIGIBLE_LEADER_REPLICAS_FEATURE: &str = "eligible.leader.replicas.version";
 
@@ -26,10 +28,13 @@ pub struct Feature {
     requires_metadata_level: i16,
 }
 
+/// Features that a new cluster finalizes, as in Kafka, and whose protocols are not served yet.
+const NOT_SERVED: [&str; 2] = ["share.version", "streams.version"];
+
 /// Every feature, in the order of their names.
 pub const FEATURES: [Feature; 7] = [
     feature(ELIGIBLE_LEADER_REPLICAS_FEATURE, 0, 1, &[(26, 1)], 23),
-    feature("group.version", 0, 1, &[(22, 1)], 7),
+    feature(GROUP_VERSION_FEATURE, 0, 1, &[(22, 1)], 7),
     feature(KRAFT_VERSION_FEATURE, 0, 1, &[(21, 1)], 7),
     feature(METADATA_VERSION_FEATURE, 7, 30, &[], 7),
     feature("share.version", 0, 1, &[(28, 1)], 7),
@@ -67,6 +72,11 @@ impl Feature {
             .iter()
             .find(|(since, _)| version.level() >= *since)
             .map_or(0, |(_, level)| *level)
+    }
+
+    /// Whether clients are told of the feature.
+    pub fn is_served(&self) -> bool {
+        !NOT_SERVED.contains(&self.name)
     }
 
     pub fn requires_metadata_level(&self) -> i16 {

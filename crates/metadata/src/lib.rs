@@ -59,8 +59,8 @@ pub use delta::{
 };
 pub use error::ReplayError;
 pub use features::{
-    ELIGIBLE_LEADER_REPLICAS_FEATURE, FEATURES, Feature, Features, KRAFT_VERSION_FEATURE,
-    supported_features,
+    ELIGIBLE_LEADER_REPLICAS_FEATURE, FEATURES, Feature, Features, GROUP_VERSION_FEATURE,
+    KRAFT_VERSION_FEATURE, supported_features,
 };
 pub use framing::{
     BatchPosition, ControlRecord, FramingError, LogBatch, LogContent, SnapshotId, SnapshotOptions,

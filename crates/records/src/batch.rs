@@ -472,7 +472,8 @@ pub fn decrement_sequence(sequence: i32, decrement: i32) -> i32 {
     ((i64::from(sequence) - i64::from(decrement)) & i64::from(i32::MAX)) as i32
 }
 
-pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
+/// CRC-32C, the checksum of batches.
+pub fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32
 }
 

@@ -50,6 +50,11 @@ pub enum Reason {
     Stream(String),
 }
 
+/// Decompresses `input` whole; more than `limit` bytes are an error.
+pub fn decompress(codec: Codec, input: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
+    Decompressor::new(codec, input, limit)?.gather()
+}
+
 /// A pull decoder: [`chunk`](Decompressor::chunk) shows what is decompressed and not yet consumed.
 pub(crate) struct Decompressor<'a> {
     decoder: Decoder<'a>,

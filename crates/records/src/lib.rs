@@ -18,12 +18,12 @@ mod wire;
 pub use batch::{
     BatchError, BatchHeader, Batches, Codec, HEADER_LEN, LOG_OVERHEAD, MAGIC,
     NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP,
-    RawBatch, TimestampType, batches, decrement_sequence, increment_sequence,
+    RawBatch, TimestampType, batches, crc32c, decrement_sequence, increment_sequence,
 };
 pub use builder::{BatchBuilder, BuildError, Producer, empty_batch};
 pub use compress::Compression;
 pub use control::{ControlError, ControlType, EndTxnMarker, TransactionResult};
-pub use decompress::{DecompressError, MAX_DECOMPRESSED_BYTES, Reason};
+pub use decompress::{DecompressError, MAX_DECOMPRESSED_BYTES, Reason, decompress};
 pub use header_patch::HeaderPatch;
 pub use lookup::TimestampOffset;
 pub use record::{

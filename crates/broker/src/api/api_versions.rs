@@ -1,5 +1,6 @@
 //! ApiVersions: what this broker speaks, and which features the cluster has finalized.
 
+use ottla_metadata::{FEATURES, Feature};
 use ottla_net::Outcome;
 use ottla_protocol::messages::api_versions_response::{
     ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
@@ -26,9 +27,14 @@ pub fn handle(context: &Context, request: ApiVersionsRequest) -> ApiVersionsResp
                 ..Default::default()
             };
         }
+        context.connection.set_software(
+            &request.client_software_name,
+            &request.client_software_version,
+        );
     }
     let image = context.broker.image();
-    let supported = ottla_metadata::FEATURES.iter().filter_map(|feature| {
+    let served = FEATURES.iter().filter(|feature| feature.is_served());
+    let supported = served.filter_map(|feature| {
         let min_version = match context.version {
             // Older clients refuse a range that begins with 0, so such features are kept from them (KIP-1022).
             version if version < LEVEL_ZERO_VERSION && feature.level_min < 1 => return None,
@@ -41,17 +47,15 @@ pub fn handle(context: &Context, request: ApiVersionsRequest) -> ApiVersionsResp
             ..Default::default()
         })
     });
-    let finalized =
-        image
-            .features
-            .finalized()
-            .into_iter()
-            .map(|(name, level)| FinalizedFeatureKey {
-                name,
-                max_version_level: level,
-                min_version_level: level,
-                ..Default::default()
-            });
+    let finalized = image.features.finalized().into_iter();
+    let finalized = finalized
+        .filter(|(name, _)| Feature::find(name).is_some_and(Feature::is_served))
+        .map(|(name, level)| FinalizedFeatureKey {
+            name,
+            max_version_level: level,
+            min_version_level: level,
+            ..Default::default()
+        });
     ApiVersionsResponse {
         api_keys: api_keys(),
         supported_features: supported.collect(),

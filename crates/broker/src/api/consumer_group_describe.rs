@@ -27,6 +27,9 @@ pub async fn handle(context: &Context, request: ConsumerGroupDescribeRequest) ->
 }
 
 fn describe(context: &Context, group_id: Str) -> DescribedGroup {
+    if !context.broker.has_consumer_groups() {
+        return failed(group_id, ErrorCode::UnsupportedVersion);
+    }
     if group_id.is_empty() {
         return failed(group_id, ErrorCode::InvalidGroupId);
     }

@@ -10,6 +10,9 @@ use ottla_protocol::{ErrorCode, Uuid};
 use super::Context;
 
 pub async fn handle(context: &Context, request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse {
+    if !context.broker.has_consumer_groups() {
+        return failed(ErrorCode::UnsupportedVersion);
+    }
     let owned = request.topic_partitions.map(|topics| {
         let mut owned: BTreeMap<Uuid, BTreeSet<i32>> = BTreeMap::new();
         for topic in topics {

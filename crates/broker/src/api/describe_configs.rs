@@ -1,6 +1,6 @@
 //! DescribeConfigs: every key of a resource, its value, and where the value comes from.
 
-use ottla_config::{ConfigEntry, ConfigSource, ConfigSynonym, Overrides, ResourceType};
+use ottla_config::{ConfigEntry, ConfigSource, ConfigSynonym, ResourceType};
 use ottla_controller::validate_topic_name;
 use ottla_metadata::ConfigResource;
 use ottla_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -13,6 +13,7 @@ use ottla_protocol::{ErrorCode, Str};
 use super::Context;
 use super::failure::Failure;
 use crate::broker::Broker;
+use crate::broker::settings::overrides;
 
 pub async fn handle(context: &Context, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
     let shown = Shown { synonyms: request.include_synonyms, documentation: request.include_documentation };
@@ -51,7 +52,7 @@ fn describe(broker: &Broker, resource: &DescribeConfigsResource) -> Result<Vec<C
         resource.configuration_keys.as_ref().map(|keys| keys.iter().map(Str::as_str).collect());
     let keys = keys.as_deref();
     let config = broker.config();
-    let own = |kind: ottla_metadata::ResourceType| overrides(broker, &ConfigResource::new(kind, name.clone()));
+    let own = |kind: ottla_metadata::ResourceType| overrides(&broker.image(), &ConfigResource::new(kind, name.clone()));
     let not_empty = |message: &str| if name.is_empty() { Err(Failure::invalid_request(message)) } else { Ok(()) };
     match ResourceType::from_code(resource.resource_type) {
         Some(ResourceType::Topic) => {
@@ -83,11 +84,6 @@ fn describe(broker: &Broker, resource: &DescribeConfigsResource) -> Result<Vec<C
         }
         None => Err(ErrorCode::InvalidRequest.into()),
     }
-}
-
-fn overrides(broker: &Broker, resource: &ConfigResource) -> Overrides {
-    let map = broker.image().config(resource);
-    map.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }
 
 /// A broker answers for itself alone.

@@ -4,21 +4,14 @@
 
 use std::sync::Arc;
 
-use ottla_config::{BrokerConfig, TopicConfigs};
+use ottla_config::{BrokerConfig, Overrides, TopicConfigs};
 use ottla_log::{CleanerSettings, LogConfig};
 use ottla_metadata::{ConfigResource, MetadataImage};
 
 /// The configuration under the dynamic settings that the metadata log holds for this broker and for all.
 pub fn effective_config(base: &Arc<BrokerConfig>, image: &MetadataImage) -> Arc<BrokerConfig> {
-    let overrides = |resource| {
-        let map = image.config(&resource);
-        let pairs = map.iter();
-        pairs
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .collect()
-    };
-    let cluster = overrides(ConfigResource::cluster());
-    let own = overrides(ConfigResource::broker(base.node_id));
+    let cluster = overrides(image, &ConfigResource::cluster());
+    let own = overrides(image, &ConfigResource::broker(base.node_id));
     match base.with_dynamic(&cluster, &own) {
         Ok(config) => Arc::new(config),
         Err(error) => {
@@ -26,6 +19,15 @@ pub fn effective_config(base: &Arc<BrokerConfig>, image: &MetadataImage) -> Arc<
             Arc::clone(base)
         }
     }
+}
+
+/// What the metadata log holds for a resource.
+pub fn overrides(image: &MetadataImage, resource: &ConfigResource) -> Overrides {
+    let map = image.config(resource);
+    let pairs = map.iter();
+    pairs
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect()
 }
 
 /// What a topic's configuration comes to: its own over the broker's.

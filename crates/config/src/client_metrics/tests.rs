@@ -50,6 +50,21 @@ fn subscriptions() {
         expect!["InvalidConfig: Illegal client matching pattern: colour=red"],
     );
     check(
+        "match",
+        "client_source_address=10.*,client_source_port=9.*",
+        expect!["allowed"],
+    );
+    check(
+        "match",
+        "client_id=(",
+        expect!["InvalidConfig: Illegal client matching pattern: client_id=("],
+    );
+    check(
+        "match",
+        "client_id=a=b",
+        expect!["InvalidConfig: Illegal client matching pattern: client_id=a=b"],
+    );
+    check(
         "metric",
         "a",
         expect!["InvalidRequest: Unknown client metrics configuration: metric"],

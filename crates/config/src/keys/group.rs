@@ -41,7 +41,7 @@ GROUP
         "Threads for the coordinator's background work.";
     "group.coordinator.cached.buffer.max.bytes": Int = "1048588", AtLeast(524_288), Medium, ClusterWide, Planned;
         "Largest write buffer that the coordinator keeps for reuse.";
-    "group.coordinator.rebalance.protocols": List = "classic,consumer,streams", some_of(&["consumer", "classic", "share", "streams"]), Medium, ReadOnly, Planned;
+    "group.coordinator.rebalance.protocols": List = "classic,consumer,streams", some_of(&["consumer", "classic", "share", "streams"]), Medium, ReadOnly, Supported;
         "Group protocols that are enabled; deprecated.";
     "group.coordinator.threads": Int = "4", AtLeast(1), High, ReadOnly, Planned;
         "Threads of the group coordinator; Ottla runs one task per partition instead.";

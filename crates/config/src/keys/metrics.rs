@@ -21,7 +21,7 @@ METRICS
         "Most detailed level of metrics that are recorded.";
     "metrics.sample.window.ms": Long = "30000", AtLeast(1), Low, ReadOnly, Planned;
         "Length of one sample of a metric.";
-    "telemetry.max.bytes": Int = "1048576", AtLeast(1), Low, ReadOnly, Planned;
+    "telemetry.max.bytes": Int = "1048576", AtLeast(1), Low, ReadOnly, Supported;
         "Largest batch of metrics that a client may push.";
 }
 

@@ -81,11 +81,11 @@ TOPIC
 
 keys! { /// Keys of a group.
 GROUP_RESOURCE
-    "consumer.assignment.interval.ms": Int = "1000", AtLeast(0), Medium, ClusterWide, Planned;
+    "consumer.assignment.interval.ms": Int = "1000", AtLeast(0), Medium, ClusterWide, Supported;
         "Shortest time between two assignments of this group.";
-    "consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), Medium, ClusterWide, Planned;
+    "consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), Medium, ClusterWide, Supported;
         "Heartbeat interval told to members of this consumer group.";
-    "consumer.session.timeout.ms": Int = "45000", AtLeast(1), Medium, ClusterWide, Planned;
+    "consumer.session.timeout.ms": Int = "45000", AtLeast(1), Medium, ClusterWide, Supported;
         "Time without a heartbeat after which a member of this consumer group is removed.";
     "share.assignment.interval.ms": Int = "1000", AtLeast(0), Medium, ClusterWide, Planned;
         "Shortest time between two assignments of this share group.";
@@ -119,10 +119,10 @@ GROUP_RESOURCE
 
 keys! { /// Keys of a client metrics subscription.
 CLIENT_METRICS
-    "interval.ms": Int = "300000", Any, Medium, ClusterWide, Planned;
+    "interval.ms": Int = "300000", Any, Medium, ClusterWide, Supported;
         "Time between two pushes of metrics by a client, 100 ms to 1 hour.";
-    "match": List = "", LIST, Medium, ClusterWide, Planned;
+    "match": List = "", LIST, Medium, ClusterWide, Supported;
         "Which clients the subscription is for, as name=pattern pairs; empty means all.";
-    "metrics": List = "", LIST, Medium, ClusterWide, Planned;
+    "metrics": List = "", LIST, Medium, ClusterWide, Supported;
         "Prefixes of the metrics that are asked for; * means all.";
 }

@@ -95,9 +95,10 @@ impl GroupCoordinator {
             change.has_subscription_changed,
             request.owned.as_ref(),
         )?;
+        let settings = self.config.consumer_of(&request.group_id);
         draft.timers.push(TimerChange::session(
             &member_id,
-            self.config.consumer_session_timeout_ms,
+            settings.session_timeout_ms,
         ));
 
         let progress = draft
@@ -114,7 +115,7 @@ impl GroupCoordinator {
             error_message: None,
             member_id: Some(member_id),
             member_epoch: progress.epoch,
-            heartbeat_interval_ms: self.config.consumer_heartbeat_interval_ms,
+            heartbeat_interval_ms: settings.heartbeat_interval_ms,
             assignment: tells_assignment.then(|| without_epochs(&progress.assigned)),
         };
         Ok((draft.into_plan(), answer))

@@ -84,7 +84,11 @@ impl GroupCoordinator {
     }
 
     fn may_assign(&self, now_ms: i64, group: &ConsumerGroup) -> bool {
-        let interval_ms = i64::from(self.config.consumer_assignment_interval_ms);
+        let interval_ms = i64::from(
+            self.config
+                .consumer_of(&group.group_id)
+                .assignment_interval_ms,
+        );
         let computed_at_ms = group.assignment_computed_at_ms();
         computed_at_ms == 0
             || interval_ms == 0

@@ -108,9 +108,10 @@ impl GroupCoordinator {
 
     fn initial_timers(&self, group: &ConsumerGroup) -> Vec<TimerChange> {
         let mut changes = Vec::new();
+        let settings = self.config.consumer_of(&group.group_id);
         for member in group.members() {
             let classic = member.metadata.classic.as_ref();
-            let session_ms = classic.map_or(self.config.consumer_session_timeout_ms, |classic| {
+            let session_ms = classic.map_or(settings.session_timeout_ms, |classic| {
                 classic.session_timeout_ms
             });
             changes.push(TimerChange::session(&member.member_id, session_ms));

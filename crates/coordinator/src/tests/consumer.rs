@@ -2,15 +2,12 @@
 
 use expect_test::expect;
 
-use super::{check, check_with};
-use crate::GroupConfig;
+use super::{assigned_every, check, check_with};
+use crate::{ConsumerSettings, GroupConfig};
 
 /// Without the interval between assignments, so that each step shows.
 pub fn check_at_once(script: &str, expected: expect_test::Expect) {
-    let config = GroupConfig {
-        consumer_assignment_interval_ms: 0,
-        ..GroupConfig::default()
-    };
+    let config = assigned_every(0);
     check_with(config, script, expected);
 }
 
@@ -656,6 +653,51 @@ fn answers_wait_for_their_records_and_failures_take_everything_back() {
             h  GroupIdNotFound epoch 0 assigned 0 
             > consumer h m 2
             6: consumer GroupIdNotFound: there is no such group
+        "#]],
+    );
+}
+
+#[test]
+fn a_group_may_have_settings_of_its_own() {
+    let defaults = GroupConfig::default();
+    let own = ConsumerSettings {
+        session_timeout_ms: 100_000,
+        heartbeat_interval_ms: 7_000,
+        assignment_interval_ms: 0,
+    };
+    let config = GroupConfig {
+        consumer_own: std::sync::Arc::new([("own".into(), own)].into()),
+        ..defaults
+    };
+    check_with(
+        config,
+        "topics a:1
+         consumer own m 0 topics=a
+         consumer other m 0 topics=a
+         wait 50000
+         describe-consumer own
+         describe-consumer other
+         wait 50001
+         describe-consumer own",
+        expect![[r#"
+            > topics a:1
+            > consumer own m 0 topics=a
+            append own: member m wants [a], own: epoch 2, own: target m [a/0], own: targets 2, own: m at 2 Stable has [a/0]
+            1: consumer m epoch 2 [a/0]
+            > consumer other m 0 topics=a
+            append other: member m wants [a], other: epoch 2, other: target m [a/0], other: targets 2, other: m at 2 Stable has [a/0]
+            2: consumer m epoch 2 [a/0]
+            > wait 50000
+            append other: m has nothing, other: target m gone, other: member m gone, other: epoch 3
+            > describe-consumer own
+            own Stable None epoch 2 assigned 2 uniform
+              m epoch 2 has [a/0] target [a/0]
+            > describe-consumer other
+            other Empty None epoch 3 assigned 2 uniform
+            > wait 50001
+            append own: m has nothing, own: target m gone, own: member m gone, own: epoch 3
+            > describe-consumer own
+            own Empty None epoch 3 assigned 2 uniform
         "#]],
     );
 }

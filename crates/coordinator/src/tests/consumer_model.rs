@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use fastrand::Rng;
 use ottla_protocol::{ErrorCode, Str, Uuid};
 
-use super::{Script, catalog};
+use super::{Script, assigned_every, catalog};
 use crate::*;
 
 const SEEDS: u64 = 25;
@@ -57,10 +57,7 @@ fn members_come_and_go_over_a_failing_log() {
 
 impl Model {
     fn new(seed: u64, may_fail: bool) -> Self {
-        let config = GroupConfig {
-            consumer_assignment_interval_ms: 500,
-            ..GroupConfig::default()
-        };
+        let config = assigned_every(500);
         let mut model = Self {
             rng: Rng::with_seed(seed),
             script: Script::new(config),

@@ -2,14 +2,13 @@
 
 use expect_test::expect;
 
-use super::check_with;
+use super::{assigned_every, check_with};
 use crate::{GroupConfig, MigrationPolicy};
 
 fn check_at_once(script: &str, expected: expect_test::Expect) {
     let config = GroupConfig {
-        consumer_assignment_interval_ms: 0,
         initial_rebalance_delay_ms: 0,
-        ..GroupConfig::default()
+        ..assigned_every(0)
     };
     check_with(config, script, expected);
 }

@@ -90,6 +90,15 @@ pub struct Plan<'a> {
     pub home: &'a Path,
 }
 
+impl Plan<'_> {
+    /// The settings, with the home's path in its places.
+    pub fn filled_settings(&self) -> impl Iterator<Item = (&str, String)> {
+        let home = self.home.display().to_string();
+        let settings = self.settings.iter();
+        settings.map(move |(name, value)| (*name, value.replace("{home}", &home)))
+    }
+}
+
 impl Broker {
     /// Starts a broker on an empty `home` and waits until it answers.
     pub fn start(plan: &Plan<'_>, places: &Places, limit: Duration) -> Result<Self, Error> {
@@ -207,7 +216,7 @@ fn ottla(plan: &Plan<'_>, places: &Places) -> Command {
             &format!("listeners=PLAINTEXT://127.0.0.1:{}", plan.port),
         ])
         .args(["--override", &format!("log.dirs={}", data.display())]);
-    for (name, value) in plan.settings {
+    for (name, value) in plan.filled_settings() {
         command.args(["--override", &format!("{name}={value}")]);
     }
     command

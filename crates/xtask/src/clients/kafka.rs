@@ -114,7 +114,7 @@ fn settings(plan: &Plan<'_>, controller: u16) -> String {
         plan.home.join("data").display(),
         port = plan.port,
     );
-    for (name, value) in plan.settings {
+    for (name, value) in plan.filled_settings() {
         settings.push_str(&format!("{name}={value}\n"));
     }
     settings

@@ -35,11 +35,18 @@ const MANY_FILES: &[(&str, &str)] = &[
     ("group.initial.rebalance.delay.ms", "0"),
 ];
 
+/// Two log directories, between which replicas can be moved; what Apache Kafka needs to ask clients for metrics.
+const ADMINISTERED: &[(&str, &str)] = &[
+    ("log.dirs", "{home}/data,{home}/more"),
+    ("metric.reporters", "ottla.TelemetrySink"),
+];
+
 impl Suite {
-    /// What the broker is told beside its defaults.
+    /// What the broker is told beside its defaults; `{home}` stands for its own directory.
     pub fn broker_settings(&self) -> &'static [(&'static str, &'static str)] {
         match self.group {
             _ if self.are_files_read => MANY_FILES,
+            _ if self.name == "java-admin" => ADMINISTERED,
             Group::Kip848 => SHORT_CONSUMER_GROUP_SESSIONS,
             Group::Clients | Group::Transactions | Group::All => &[],
         }
@@ -99,6 +106,7 @@ pub const ALL: &[Suite] = &[
         "suite_kafkajs.js",
     ),
     suite("java", Group::Clients, Toolchain::Java, "ClientSuite"),
+    suite("java-admin", Group::Clients, Toolchain::Java, "AdminSuite"),
     suite("java-tools", Group::Clients, Toolchain::Java, "ToolSuite"),
     Suite {
         are_files_read: true,

@@ -26,6 +26,19 @@ const API_NOTES: &[(ApiKey, &str)] = &[
         ApiKey::CreateTopics,
         "Answered when the logs of the topic are there, so that a produce may follow at once.",
     ),
+    (
+        ApiKey::GetTelemetrySubscriptions,
+        "Always served, for the broker has a sink of its own; Kafka wants a plugin among metric.reporters. \
+         Patterns are regular expressions without back-references and look-around.",
+    ),
+    (
+        ApiKey::PushTelemetry,
+        "What is pushed goes to the broker's log: a line for each push at DEBUG, for each metric at TRACE.",
+    ),
+    (
+        ApiKey::UpdateFeatures,
+        "share.version and streams.version are not listed, for their groups are not served; kraft.version stays as it is.",
+    ),
     (ApiKey::DescribeQuorum, "The quorum is this node alone."),
     (
         ApiKey::AlterClientQuotas,
