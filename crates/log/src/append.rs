@@ -116,6 +116,11 @@ impl Log {
     ) -> Result<AppendInfo, AppendError> {
         let mut writer = self.writer();
         self.check_writable()?;
+        if how.origin == AppendOrigin::Client && self.log_dir.is_short.load(Ordering::Relaxed) {
+            return Err(AppendError::DiskFull {
+                partition: self.partition.clone(),
+            });
+        }
         let config = self.config.load();
         let prepared = self.prepare_as_leader(records, how)?;
         self.check_fits(&prepared, &config)?;
@@ -427,13 +432,17 @@ impl Log {
         else {
             return;
         };
-        let segment = Arc::clone(segment);
+        let (segment, log_dir) = (Arc::clone(segment), Arc::clone(&self.log_dir));
+        let environment = Arc::downgrade(&self.environment);
         self.environment.care.run_or_forget(Box::new(move || {
             if let Some((position, len)) = plan.reserve {
                 segment.reserve(position, len);
             }
             if let Some((position, len)) = plan.write_back {
                 segment.start_writeback(position, len);
+                if let Some(environment) = environment.upgrade() {
+                    environment.pressure().after_writeback(len, &log_dir);
+                }
             }
         }));
     }

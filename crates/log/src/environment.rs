@@ -13,6 +13,7 @@ use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::file_cache::{DEFAULT_OPEN_FILES_MAX, FileCache};
 use crate::log::Log;
+use crate::pressure::Pressure;
 
 /// Logs that are synced at a time because acknowledgements wait. A disk takes several syncs in the time of one, and
 /// what comes while all threads are busy shares the next sync of its log.
@@ -29,6 +30,7 @@ pub struct Environment {
     /// Syncs that acknowledgements wait for: as many logs at a time as there are threads.
     pub(crate) syncs: Background,
     pub(crate) deletes: DeleteQueue,
+    pressure: Pressure,
     /// Logs with unflushed batches, each once.
     dirty: Mutex<Vec<Weak<Log>>>,
 }
@@ -49,6 +51,7 @@ impl Environment {
             care,
             syncs,
             deletes: DeleteQueue::default(),
+            pressure: Pressure::default(),
             dirty: Mutex::new(Vec::new()),
         })
     }
@@ -60,6 +63,11 @@ impl Environment {
 
     pub fn disk(&self) -> &Disk {
         self.files.disk()
+    }
+
+    /// Whether producers have to be slowed down.
+    pub fn pressure(&self) -> &Pressure {
+        &self.pressure
     }
 
     /// Notes a log that was clean and is not any more.
@@ -134,6 +142,8 @@ pub struct LogDir {
     failure: OnceLock<String>,
     /// What was checkpointed of the logs in here is not true any more.
     pub(crate) stale: Stale,
+    /// So little space is left that clients' appends are refused.
+    pub(crate) is_short: AtomicBool,
     /// Logs of the manager that lie in here.
     pub(crate) log_count: AtomicUsize,
 }
@@ -153,6 +163,7 @@ impl LogDir {
             path: path.into(),
             failure: OnceLock::new(),
             stale: Stale::default(),
+            is_short: AtomicBool::new(false),
             log_count: AtomicUsize::new(0),
         })
     }

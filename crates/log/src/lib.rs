@@ -41,6 +41,7 @@ mod lookup;
 mod manager;
 mod names;
 mod open;
+mod pressure;
 mod producer_state;
 mod read;
 mod recovery;
@@ -74,6 +75,7 @@ pub use manager::{
     LoadSummary, LogDescription, LogManager, ManagerSettings, MetaPropertiesFault, StartError,
 };
 pub use open::{OpenOptions, RecoveryNote, RecoveryReport};
+pub use pressure::Pressure;
 pub use producer_state::{
     AppendOrigin, PRODUCERS_MAX, ProducerDescription, ProducerEntry, TRANSACTION_VERSION_UNKNOWN,
     VerificationGuard,

@@ -22,6 +22,7 @@ use crate::error::{OpenError, ReadError, StorageError};
 use crate::log::Log;
 use crate::names::{DELETE_DIR_SUFFIX, STRAY_DIR_SUFFIX, marked_dir_name};
 use crate::open::{OpenOptions, RecoveryReport};
+use crate::pressure::Pressure;
 use cleaning::Cleaning;
 use dirs::{LogDirs, OpenDir};
 use tasks::Schedule;
@@ -148,6 +149,11 @@ impl LogManager {
 
     pub fn dirs(&self) -> &LogDirs {
         &self.dirs
+    }
+
+    /// Whether producers have to be slowed down.
+    pub fn pressure(&self) -> &Pressure {
+        self.dirs.environment.pressure()
     }
 
     pub fn get(&self, partition: &TopicPartition) -> Option<Arc<Log>> {

@@ -19,6 +19,7 @@ use ottla_protocol::messages::produce_response::{
 use ottla_protocol::messages::{ProduceRequest, ProduceResponse};
 use ottla_protocol::{ApiKey, ErrorCode, Records, Str};
 use ottla_records::batches;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{Context, reply};
@@ -65,6 +66,9 @@ pub async fn handle(context: &Context, request: ProduceRequest) -> Outcome {
             }
         }
     }
+    if context.broker.logs.pressure().is_held() {
+        released(context).await;
+    }
     if acks != 0 {
         return reply(context, ApiKey::Produce, &response);
     }
@@ -80,6 +84,17 @@ pub async fn handle(context: &Context, request: ProduceRequest) -> Outcome {
             Outcome::Close(format!("a produce with acks=0 failed: {}", error.message()).into())
         }
     }
+}
+
+/// Completes when the disk has caught up with what was written: an answer that comes later slows its producer down.
+async fn released(context: &Context) {
+    let (sender, receiver) = oneshot::channel();
+    context.broker.logs.pressure().when_released(move || {
+        // The receiver may be gone with its connection.
+        let _ = sender.send(());
+    });
+    // A sender that is dropped unsent belongs to a broker that stops.
+    let _ = receiver.await;
 }
 
 /// What stands between a transaction's batches and their partitions, by index of topic and partition in the request.

@@ -19,15 +19,21 @@ use super::{LogManager, ManagerSettings, marker};
 use crate::environment::LogDir;
 use crate::error::{Context, StorageError};
 use crate::log::Log;
+use crate::pressure;
 
 /// How often the background thread calls `tick`.
 const TICK: Duration = Duration::from_secs(1);
+
+/// From a flush by age to the checkpoint that tells of it and of those that follow in between.
+const CHECKPOINT_AFTER_FLUSH_MS: i64 = 5_000;
 
 /// When each of the periodic tasks is due.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     flush: Periodic,
     recovery_points: Periodic,
+    /// When flushes by age have moved recovery points that should be checkpointed before `recovery_points` is due.
+    after_flush_ms: Option<i64>,
     log_starts: Periodic,
     high_watermarks: Periodic,
     retention: Periodic,
@@ -67,6 +73,7 @@ impl Schedule {
         Schedule {
             flush: every(settings.flush_check_ms),
             recovery_points: every(settings.recovery_point_checkpoint_ms),
+            after_flush_ms: None,
             log_starts: every(settings.log_start_checkpoint_ms),
             high_watermarks: every(settings.high_watermark_checkpoint_ms),
             retention: every(settings.retention_check_ms),
@@ -74,6 +81,17 @@ impl Schedule {
             failed: Vec::new(),
             waiting: Vec::new(),
         }
+    }
+}
+
+impl Schedule {
+    /// At their interval, or earlier after a flush: what a crash scans is what lies behind the checkpoint.
+    fn are_recovery_points_due(&mut self, now_ms: i64) -> bool {
+        let after_flush = self.after_flush_ms.is_some_and(|due_ms| due_ms <= now_ms);
+        if after_flush {
+            self.after_flush_ms = None;
+        }
+        self.recovery_points.is_due(now_ms) || after_flush
     }
 }
 
@@ -135,6 +153,9 @@ impl LogManager {
             self.flush_due(&mut schedule, now_ms);
         }
         self.dirs.environment.run_deletes(now_ms);
+        for open in self.dirs.dirs() {
+            pressure::look_at_space(&open.dir);
+        }
         if schedule.retention.is_due(now_ms) {
             self.run_retention(now_ms);
         }
@@ -144,7 +165,7 @@ impl LogManager {
             }
         }
         let (recovery_points, log_starts, high_watermarks) = (
-            schedule.recovery_points.is_due(now_ms),
+            schedule.are_recovery_points_due(now_ms),
             schedule.log_starts.is_due(now_ms),
             schedule.high_watermarks.is_due(now_ms),
         );
@@ -187,6 +208,9 @@ impl LogManager {
                 continue;
             }
             log.unlist_as_dirty();
+            schedule
+                .after_flush_ms
+                .get_or_insert(now_ms.saturating_add(CHECKPOINT_AFTER_FLUSH_MS));
             self.dirs.environment.background.run(Box::new(move || {
                 if let Err(error) = log.flush_and_settle() {
                     tracing::warn!(partition = %log.partition(), %error, "cannot flush");
