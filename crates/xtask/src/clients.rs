@@ -10,22 +10,31 @@ pub mod install;
 pub mod kafka;
 mod process;
 pub mod report;
+mod stage;
 pub mod suites;
 mod wire;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
-use broker::{Broker, Kind, Plan};
+use broker::Kind;
 use install::{Installed, Missing, Toolchain};
 use report::{Report, Verdict};
+use stage::{Homes, Stage};
 use suites::Suite;
 
 /// How long a broker may take until it answers, and until it has stopped.
 const BROKER_START_SECONDS_MAX: u64 = 60;
 const BROKER_STOP_SECONDS_MAX: u64 = 30;
+
+/// The variable that tells a program where a second broker is.
+const SECOND: &str = "OTTLA_SECOND_BOOTSTRAP";
+
+/// The variable that tells a program where Spark is.
+const SPARK: &str = "OTTLA_SPARK_CLASSPATH";
 
 /// What the suites run against.
 pub enum Target {
@@ -70,10 +79,7 @@ pub fn run(root: &Path, suites: &[&Suite], target: &Target, report: &mut Report)
         toolchains.insert(Toolchain::Java, java);
     }
     for suite in suites {
-        let mut needed = vec![suite.toolchain];
-        if suite.are_files_read {
-            needed.push(Toolchain::Java);
-        }
+        let needed = suite.toolchains();
         for &toolchain in &needed {
             toolchains
                 .entry(toolchain)
@@ -94,50 +100,43 @@ pub fn run(root: &Path, suites: &[&Suite], target: &Target, report: &mut Report)
 
 fn run_suite(suite: &Suite, installed: &Installed, places: &Places, target: &Target) -> Verdict {
     match target {
+        Target::Running(_) if suite.wants_second_broker() => {
+            Verdict::LeftOut("wants two brokers of its own".to_owned())
+        }
         Target::Running(bootstrap) => {
             println!("== {} against {bootstrap}", suite.name);
-            run_program(suite, installed, places, bootstrap)
+            let mut command = program(suite, installed, places);
+            command.arg(bootstrap);
+            run_program(suite, command, places, |_| {})
         }
-        Target::Start(kind) => match start_broker(*kind, suite, places) {
-            Ok(broker) => {
-                println!("== {} against {kind} at {}", suite.name, broker.bootstrap());
-                let verdict = run_program(suite, installed, places, broker.bootstrap());
-                let home = broker.home().to_path_buf();
-                let mut verdict = stop_broker(broker, verdict);
-                if suite.are_files_read {
-                    verdict = files::check(verdict, &home.join("data"), places);
-                }
-                clean_up(&home, &verdict);
-                verdict
+        Target::Start(kind) => {
+            let homes = Homes::new(suite, places);
+            let mut stage = match Stage::set(*kind, suite, &homes, places) {
+                Ok(stage) => stage,
+                Err(error) => return Verdict::Broken(error.to_string()),
+            };
+            println!("== {} against {kind} at {}", suite.name, stage.bootstrap());
+            let mut command = program(suite, installed, places);
+            command.arg(stage.bootstrap());
+            command.envs(stage.second_bootstrap().map(|second| (SECOND, second)));
+            let verdict = run_program(suite, command, places, |line| stage.hear(line));
+            let mut verdict = stage.strike(verdict);
+            if suite.are_files_read {
+                verdict = files::check(verdict, &homes.first().join("data"), places);
             }
-            Err(error) => Verdict::Broken(error.to_string()),
-        },
-    }
-}
-
-fn start_broker(kind: Kind, suite: &Suite, places: &Places) -> Result<Broker, broker::Error> {
-    let plan = Plan {
-        kind,
-        port: broker::free_port()?,
-        settings: suite.broker_settings(),
-        home: &places.made("run").join(suite.name),
-    };
-    Broker::start(&plan, places, Duration::from_secs(BROKER_START_SECONDS_MAX))
-}
-
-/// Stops the broker and looks at how it ended.
-fn stop_broker(broker: Broker, verdict: Verdict) -> Verdict {
-    match broker.stop(Duration::from_secs(BROKER_STOP_SECONDS_MAX)) {
-        Ok(()) => verdict,
-        Err(error) => Verdict::Broken(match verdict {
-            Verdict::Broken(reason) => format!("{reason}; {error}"),
-            Verdict::Ran { .. } | Verdict::LeftOut(_) => error.to_string(),
-        }),
+            for home in homes.all() {
+                clean_up(home, &verdict);
+            }
+            verdict
+        }
     }
 }
 
 /// Data and log stay only where something failed.
 fn clean_up(home: &Path, verdict: &Verdict) {
+    if !home.exists() {
+        return;
+    }
     if verdict.is_failure() {
         println!("   the broker's log and data: {}", home.display());
     } else if let Err(error) = fs::remove_dir_all(home) {
@@ -145,11 +144,23 @@ fn clean_up(home: &Path, verdict: &Verdict) {
     }
 }
 
-fn run_program(suite: &Suite, installed: &Installed, places: &Places, bootstrap: &str) -> Verdict {
+/// The command of a suite's program, to which addresses are still to be added.
+fn program(suite: &Suite, installed: &Installed, places: &Places) -> Command {
     let mut command = installed.command(suite, places);
-    command.arg(bootstrap);
+    if suite.wants_spark() {
+        command.env(SPARK, install::class_path(places, Toolchain::Spark));
+    }
+    command
+}
+
+fn run_program(
+    suite: &Suite,
+    command: Command,
+    places: &Places,
+    each: impl FnMut(&str),
+) -> Verdict {
     let errors = places.made("logs").join(format!("{}.stderr", suite.name));
-    match process::run(command, &errors, suites::LIMIT) {
+    match process::run(command, &errors, suite.limit(), each) {
         Ok(verdict) => {
             if verdict.is_failure() {
                 println!("   what the client said: {}", errors.display());

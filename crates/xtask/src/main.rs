@@ -25,6 +25,8 @@ enum Command {
     Compat(compat::Args),
     /// Check formatting, lints, generated code, Rust tests and the real clients
     Test(test::Options),
+    /// Run Kafka Streams, Connect and MirrorMaker while their brokers crash
+    Frameworks(test::Frameworks),
     /// Hold the crates against layers.toml and the files against the rules of the house
     Tidy,
     /// Start a pinned Apache Kafka in the foreground, on loopback and with empty data
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
             .map(|()| ExitCode::SUCCESS)
             .map_err(|error| error.to_string()),
         Command::Test(options) => Ok(test::run(&options)),
+        Command::Frameworks(options) => Ok(test::run(&options.into())),
         Command::Tidy => tidy::run(&tidy::root())
             .map(|tidy| {
                 if tidy {

@@ -36,6 +36,36 @@ pub struct Options {
     list: bool,
 }
 
+/// `cargo xtask frameworks`: the suites of frameworks alone.
+#[derive(clap::Args)]
+pub struct Frameworks {
+    /// Run this suite alone (may be given more than once).
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// The broker to start for the suites.
+    #[arg(long, value_enum, default_value = "ottla")]
+    broker: Kind,
+}
+
+impl From<Frameworks> for Options {
+    fn from(frameworks: Frameworks) -> Self {
+        let names = suites::ALL.iter();
+        let names = names.filter(|suite| suite.group == Group::Frameworks);
+        let only = match frameworks.only.is_empty() {
+            true => names.map(|suite| suite.name.to_owned()).collect(),
+            false => frameworks.only,
+        };
+        Self {
+            quick: false,
+            only,
+            suite: Group::Frameworks,
+            bootstrap: None,
+            broker: frameworks.broker,
+            list: false,
+        }
+    }
+}
+
 impl Options {
     /// Whether only client suites were asked for.
     fn clients_alone(&self) -> bool {

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use super::{Places, kafka, process, wire};
 
-const POLL: Duration = Duration::from_millis(50);
+/// How often a broker that starts is asked; fine enough for a start of milliseconds to be seen.
+const POLL: Duration = Duration::from_millis(2);
 /// What a Java virtual machine exits with when SIGTERM stopped it in good order.
 const JAVA_TERMINATED: i32 = 143;
 
@@ -40,6 +41,8 @@ pub enum Error {
     Process(#[from] process::Error),
     #[error("formatting Apache Kafka's storage failed, {status}; its log: {}", log.display())]
     Format { status: ExitStatus, log: PathBuf },
+    #[error("no broker runs")]
+    Gone,
     #[error("{kind} ended by itself, {status}; its log: {}", log.display())]
     Ended {
         kind: Kind,
@@ -81,6 +84,7 @@ pub struct Broker {
 }
 
 /// What to start.
+#[derive(Clone, Copy)]
 pub struct Plan<'a> {
     pub kind: Kind,
     pub port: u16,
@@ -102,8 +106,20 @@ impl Plan<'_> {
 impl Broker {
     /// Starts a broker on an empty `home` and waits until it answers.
     pub fn start(plan: &Plan<'_>, places: &Places, limit: Duration) -> Result<Self, Error> {
+        Self::spawn(prepare(plan, places)?, plan, limit)
+    }
+
+    /// Starts a broker on what an earlier one left in `home`, with the same plan.
+    pub fn start_again(plan: &Plan<'_>, places: &Places, limit: Duration) -> Result<Self, Error> {
+        let command = match plan.kind {
+            Kind::Ottla => ottla(plan, places),
+            Kind::Kafka => kafka::formatted(plan, places),
+        };
+        Self::spawn(command, plan, limit)
+    }
+
+    fn spawn(mut command: Command, plan: &Plan<'_>, limit: Duration) -> Result<Self, Error> {
         let log = log_file(plan.home);
-        let mut command = prepare(plan, places)?;
         let output = process::create(&log)?;
         let errors = output.try_clone().map_err(Error::io(log.display()))?;
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
@@ -120,12 +136,19 @@ impl Broker {
         Ok(broker)
     }
 
-    pub fn bootstrap(&self) -> &str {
-        &self.bootstrap
+    /// Ends the process at once, as a crash would.
+    pub fn kill(mut self) -> Result<(), Error> {
+        let (kind, log) = (self.kind, self.log());
+        if let Some(status) = self.child.try_wait().map_err(Error::io(kind))? {
+            return Err(Error::Ended { kind, status, log });
+        }
+        self.child.kill().map_err(Error::io(kind))?;
+        self.child.wait().map_err(Error::io(kind))?;
+        Ok(())
     }
 
-    pub fn home(&self) -> &Path {
-        &self.home
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
     }
 
     fn log(&self) -> PathBuf {

@@ -21,6 +21,8 @@ pub enum Toolchain {
     Node,
     Java,
     Go,
+    /// Spark's jars and a program of ours that runs on them; the suite itself is Java's.
+    Spark,
 }
 
 /// Why a toolchain's suites cannot run.
@@ -63,6 +65,7 @@ impl Toolchain {
             Self::Node => "node",
             Self::Java => "java",
             Self::Go => "go",
+            Self::Spark => "spark",
         }
     }
 
@@ -72,7 +75,7 @@ impl Toolchain {
             Self::Kcat => &[("kcat", "-V"), ("bash", "--version")],
             Self::Python => &[("python3", "--version")],
             Self::Node => &[("node", "--version"), ("npm", "--version")],
-            Self::Java => &[("java", "-version"), ("mvn", "--version")],
+            Self::Java | Self::Spark => &[("java", "-version"), ("mvn", "--version")],
             Self::Go => &[("go", "version")],
         }
     }
@@ -82,7 +85,7 @@ impl Toolchain {
         let directory = Path::new(self.directory());
         match self {
             Self::Kcat | Self::Python | Self::Node => directory.join(program),
-            Self::Java => directory
+            Self::Java | Self::Spark => directory
                 .join("src")
                 .join("ottla")
                 .join(format!("{program}.java")),
@@ -111,7 +114,9 @@ impl Installed {
                 command.env("NODE_PATH", made.join("node_modules"));
                 command
             }
-            Toolchain::Java => java(places, &format!("ottla.{}", suite.program), SUITE_FLAGS),
+            Toolchain::Java | Toolchain::Spark => {
+                java(places, &format!("ottla.{}", suite.program), SUITE_FLAGS)
+            }
             Toolchain::Go => Command::new(made.join("bin").join(suite.program)),
         }
     }
@@ -128,17 +133,22 @@ pub const SUITE_FLAGS: &[&str] = &["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredSt
 
 /// A Java virtual machine on `class`, with our classes, Kafka's and their dependencies.
 pub fn java(places: &Places, class: &str, flags: &[&str]) -> Command {
-    let made = places.made(Toolchain::Java.directory());
-    // Set-up wrote the file; if it is gone the virtual machine says which class it misses.
-    let class_path = fs::read_to_string(made.join("classpath")).unwrap_or_default();
     let mut command = Command::new("java");
     command.args(flags).args([
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
         "-cp",
-        &format!("{}:{}", made.join("classes").display(), class_path.trim()),
+        &class_path(places, Toolchain::Java),
         class,
     ]);
     command
+}
+
+/// Our classes of a Maven project, and what it depends on.
+pub fn class_path(places: &Places, toolchain: Toolchain) -> String {
+    let made = places.made(toolchain.directory());
+    // Set-up wrote the file; if it is gone the virtual machine says which class it misses.
+    let dependencies = fs::read_to_string(made.join("classpath")).unwrap_or_default();
+    format!("{}:{}", made.join("classes").display(), dependencies.trim())
 }
 
 /// Whether the machine has the programs that a toolchain needs.
@@ -176,7 +186,7 @@ pub fn set_up(toolchain: Toolchain, places: &Places) -> Result<Installed, Missin
         Toolchain::Kcat => {}
         Toolchain::Python => set_up_python(&sources, &made)?,
         Toolchain::Node => set_up_node(&sources, &made)?,
-        Toolchain::Java => set_up_java(&sources, &made)?,
+        Toolchain::Java | Toolchain::Spark => set_up_java(&sources, &made)?,
         Toolchain::Go => set_up_go(&sources, &made)?,
     }
     fs::write(&stamp, hash).map_err(Missing::set_up)?;
@@ -251,7 +261,7 @@ fn hash_of(toolchain: Toolchain, sources: &Path) -> io::Result<String> {
         Toolchain::Kcat => Vec::new(),
         Toolchain::Python => vec![sources.join("requirements.txt")],
         Toolchain::Node => vec![sources.join("package-lock.json")],
-        Toolchain::Java | Toolchain::Go => files_below(sources)?,
+        Toolchain::Java | Toolchain::Go | Toolchain::Spark => files_below(sources)?,
     };
     files.sort();
     let mut hasher = DefaultHasher::new();

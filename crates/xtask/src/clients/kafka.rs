@@ -77,7 +77,7 @@ fn pairs(settings: &[String]) -> Result<Vec<(&str, &str)>, String> {
 /// Formats the storage in `home` and returns the command that starts the broker.
 pub fn command(plan: &Plan<'_>, controller: u16, places: &Places) -> Result<Command, Error> {
     let home = plan.home;
-    let properties = home.join("server.properties");
+    let properties = properties(home);
     fs::write(&properties, settings(plan, controller)).map_err(Error::io(properties.display()))?;
     let log = home.join("format.log");
     let status = install::java(places, "kafka.tools.StorageTool", FLAGS)
@@ -91,9 +91,18 @@ pub fn command(plan: &Plan<'_>, controller: u16, places: &Places) -> Result<Comm
     if !status.success() {
         return Err(Error::Format { status, log });
     }
+    Ok(formatted(plan, places))
+}
+
+/// The command that starts the broker on storage that is formatted.
+pub fn formatted(plan: &Plan<'_>, places: &Places) -> Command {
     let mut broker = install::java(places, "kafka.Kafka", FLAGS);
-    broker.arg(properties);
-    Ok(broker)
+    broker.arg(properties(plan.home));
+    broker
+}
+
+fn properties(home: &Path) -> PathBuf {
+    home.join("server.properties")
 }
 
 /// Kafka's defaults, but for what one node on loopback cannot have.

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,8 @@ use super::report::Verdict;
 
 /// How often a running program is looked at.
 const POLL: Duration = Duration::from_millis(50);
+/// Lines that may wait to be shown.
+const LINES_WAITING_MAX: usize = 1000;
 /// How long the rest of the output may take once the program has ended.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
 
@@ -28,8 +30,13 @@ pub enum Error {
     Wait { program: String, source: io::Error },
 }
 
-/// Runs `command`, its standard error going to the file `errors`.
-pub fn run(mut command: Command, errors: &Path, limit: Duration) -> Result<Verdict, Error> {
+/// Runs `command`, its standard error going to the file `errors`; shows every line and hands it to `each`.
+pub fn run(
+    mut command: Command,
+    errors: &Path,
+    limit: Duration,
+    mut each: impl FnMut(&str),
+) -> Result<Verdict, Error> {
     let program = command.get_program().to_string_lossy().into_owned();
     command
         .stdin(Stdio::null())
@@ -39,10 +46,40 @@ pub fn run(mut command: Command, errors: &Path, limit: Duration) -> Result<Verdi
         program: program.clone(),
         source,
     })?;
-    let closing = child.stdout.take().map(show_lines);
-    let status = wait(&mut child, limit).map_err(|source| Error::Wait { program, source })?;
+    let lines = child.stdout.take().map(read_lines);
+    let mut closing = None;
+    let mut show = |line: &str| {
+        closing = parse_closing(line).or(closing);
+        println!("   {line}");
+        each(line);
+    };
+    let deadline = Instant::now() + limit;
+    let failed = |source| Error::Wait { program, source };
+    let status = loop {
+        match lines.as_ref().map(|lines| lines.recv_timeout(POLL)) {
+            Some(Ok(line)) => show(&line),
+            Some(Err(RecvTimeoutError::Timeout)) => {}
+            // It has closed its output, and will end.
+            None | Some(Err(RecvTimeoutError::Disconnected)) => thread::sleep(POLL),
+        }
+        match child.try_wait() {
+            Ok(Some(status)) => break Some(status),
+            Ok(None) if Instant::now() < deadline => {}
+            Ok(None) => {
+                child.kill().and_then(|()| child.wait()).map_err(failed)?;
+                break None;
+            }
+            Err(source) => return Err(failed(source)),
+        }
+    };
     // A process that the program left behind may hold the pipe open for good.
-    let closing = closing.and_then(|closing| closing.recv_timeout(LAST_OUTPUT).ok().flatten());
+    let last = Instant::now() + LAST_OUTPUT;
+    while let Some(Ok(line)) = lines
+        .as_ref()
+        .map(|lines| lines.recv_timeout(last.saturating_duration_since(Instant::now())))
+    {
+        show(&line);
+    }
     Ok(verdict(status, closing, limit))
 }
 
@@ -74,17 +111,16 @@ pub fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>
     }
 }
 
-/// Prints every line, and sends the counts of the last closing line when the output ends.
-fn show_lines(output: ChildStdout) -> mpsc::Receiver<Option<(u32, u32)>> {
-    let (sender, receiver) = mpsc::channel();
+/// Reads lines on a thread of their own.
+fn read_lines(output: ChildStdout) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::sync_channel(LINES_WAITING_MAX);
     thread::spawn(move || {
-        let mut closing = None;
         for line in BufReader::new(output).lines().map_while(Result::ok) {
-            closing = parse_closing(&line).or(closing);
-            println!("   {line}");
+            // Nobody listens when the program was given up on.
+            if sender.send(line).is_err() {
+                return;
+            }
         }
-        // Nobody listens when the program was given up on.
-        let _ = sender.send(closing);
     });
     receiver
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::install::Toolchain;
 
 /// Suites are meant to end within two minutes on an idle machine; a busy one gets twice that.
-pub const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(300);
+/// Frameworks start several virtual machines and see crashes.
+const FRAMEWORK_LIMIT: Duration = Duration::from_secs(900);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Group {
@@ -15,6 +17,8 @@ pub enum Group {
     Transactions,
     /// Consumer groups with `group.protocol=consumer`.
     Kip848,
+    /// Streams, Connect and MirrorMaker, while brokers crash.
+    Frameworks,
     /// Every suite.
     All,
 }
@@ -48,8 +52,38 @@ impl Suite {
             _ if self.are_files_read => MANY_FILES,
             _ if self.name == "java-admin" => ADMINISTERED,
             Group::Kip848 => SHORT_CONSUMER_GROUP_SESSIONS,
-            Group::Clients | Group::Transactions | Group::All => &[],
+            Group::Clients | Group::Transactions | Group::Frameworks | Group::All => &[],
         }
+    }
+
+    /// How long its program may run.
+    pub fn limit(&self) -> Duration {
+        match self.group {
+            Group::Frameworks => FRAMEWORK_LIMIT,
+            Group::Clients | Group::Transactions | Group::Kip848 | Group::All => LIMIT,
+        }
+    }
+
+    /// What has to be set up for it.
+    pub fn toolchains(&self) -> Vec<Toolchain> {
+        let mut toolchains = vec![self.toolchain];
+        if self.are_files_read {
+            toolchains.push(Toolchain::Java);
+        }
+        if self.wants_spark() {
+            toolchains.push(Toolchain::Spark);
+        }
+        toolchains
+    }
+
+    /// Whether it starts Spark.
+    pub fn wants_spark(&self) -> bool {
+        self.program == "SparkSuite"
+    }
+
+    /// Whether it copies from one cluster to another.
+    pub fn wants_second_broker(&self) -> bool {
+        self.program == "MirrorSuite"
     }
 }
 
@@ -161,6 +195,25 @@ pub const ALL: &[Suite] = &[
         Toolchain::Go,
         "franz-go-kip848",
     ),
+    suite(
+        "streams",
+        Group::Frameworks,
+        Toolchain::Java,
+        "StreamsSuite",
+    ),
+    suite(
+        "connect",
+        Group::Frameworks,
+        Toolchain::Java,
+        "ConnectSuite",
+    ),
+    suite(
+        "mirror-maker",
+        Group::Frameworks,
+        Toolchain::Java,
+        "MirrorSuite",
+    ),
+    suite("spark", Group::Frameworks, Toolchain::Java, "SparkSuite"),
 ];
 
 /// The suites named in `only`, or else those of `group`; an unknown name is the error.

@@ -204,6 +204,7 @@ fn clients(page: &mut String) {
             }
             Group::Transactions => "transactions",
             Group::Kip848 => "consumer groups of KIP-848",
+            Group::Frameworks => "a framework, while brokers crash",
         };
         let source = read(&Path::new("clients").join(suite.toolchain.source_of(suite.program)));
         let checks = checks(&source);
@@ -232,7 +233,8 @@ fn client(suite: &Suite) -> String {
         Toolchain::Kcat => return "kcat of the machine's distribution (librdkafka)".to_owned(),
         Toolchain::Python => ("python/requirements.txt", format!("{library}=="), '\n'),
         Toolchain::Node => ("node/package.json", format!("\"{library}\": \""), '"'),
-        Toolchain::Java => ("java/pom.xml", KAFKA_VERSION.to_owned(), '<'),
+        _ if suite.wants_spark() => ("spark/pom.xml", "<spark.version>".to_owned(), '<'),
+        Toolchain::Java | Toolchain::Spark => ("java/pom.xml", KAFKA_VERSION.to_owned(), '<'),
         Toolchain::Go => ("go/go.mod", format!("/{library} v"), '\n'),
     };
     let text = read(&Path::new("clients").join(file));
@@ -242,6 +244,10 @@ fn client(suite: &Suite) -> String {
         .unwrap_or_else(|| panic!("{file} does not pin {library}"));
     match library {
         "java" => format!("Apache Kafka's Java clients {version}"),
+        "streams" => format!("Kafka Streams {version}"),
+        "connect" => format!("Kafka Connect {version}"),
+        "mirror-maker" => format!("MirrorMaker 2 {version}"),
+        "spark" => format!("Spark Structured Streaming {version}"),
         _ if suite.toolchain == Toolchain::Java || suite.are_files_read => {
             format!("Apache Kafka's tools {version}")
         }

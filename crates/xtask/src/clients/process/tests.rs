@@ -7,7 +7,7 @@ fn shell(script: &str, limit: Duration) -> Verdict {
     let directory = std::env::temp_dir().join(format!("xtask-process-{}", std::process::id()));
     let mut command = Command::new("sh");
     command.args(["-c", script]);
-    run(command, &directory.join("stderr"), limit).expect("the shell runs")
+    run(command, &directory.join("stderr"), limit, |_| {}).expect("the shell runs")
 }
 
 #[test]
@@ -48,4 +48,15 @@ fn a_program_is_ended_at_its_limit() {
         Duration::from_millis(100),
     );
     assert!(matches!(verdict, Verdict::Broken(reason) if reason.contains("still running")));
+}
+
+#[test]
+fn every_line_is_handed_over() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo one; echo two; echo 1 passed, 0 failed"]);
+    let errors = std::env::temp_dir().join(format!("xtask-lines-{}", std::process::id()));
+    let mut seen = Vec::new();
+    let limit = Duration::from_secs(60);
+    run(command, &errors, limit, |line| seen.push(line.to_owned())).expect("the shell runs");
+    assert_eq!(seen, ["one", "two", "1 passed, 0 failed"]);
 }

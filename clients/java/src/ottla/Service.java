@@ -1,0 +1,87 @@
+package ottla;
+
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+
+/** A program of a framework in a process of its own, which can be killed and started again. */
+final class Service implements AutoCloseable {
+    /** The line that asks whoever runs this program to kill the broker and start it again on its data. */
+    private static final String CRASH = "crash the broker";
+
+    private final List<String> command;
+    private final File errors;
+    private Process process;
+
+    /** Starts `main` of our class path with the arguments; what it says goes to a file beside `home`. */
+    Service(String main, Path home, String... arguments) throws IOException {
+        this(List.of(), System.getProperty("java.class.path"), main, home, arguments);
+    }
+
+    /** The same with another class path, and with more flags for the virtual machine. */
+    Service(List<String> flags, String classPath, String main, Path home, String... arguments) throws IOException {
+        command = new ArrayList<>(List.of(
+            "java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"));
+        command.addAll(flags);
+        command.addAll(List.of("-cp", classPath, main));
+        command.addAll(List.of(arguments));
+        errors = new File(home + ".stderr");
+        start();
+    }
+
+    void start() throws IOException {
+        process = new ProcessBuilder(command)
+            .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+            .redirectError(ProcessBuilder.Redirect.appendTo(errors))
+            .start();
+    }
+
+    boolean isAlive() {
+        return process.isAlive();
+    }
+
+    /** Ends it as a crash would. */
+    void kill() throws InterruptedException {
+        process.destroyForcibly().waitFor();
+    }
+
+    @Override
+    public void close() throws InterruptedException {
+        kill();
+    }
+
+    /** Has the broker killed and started again. Nobody listens where the broker was running already. */
+    static void crashBroker() {
+        System.out.println(CRASH);
+        System.out.flush();
+    }
+
+    /** Writes a properties file. */
+    static Path properties(Path directory, String name, Map<String, ?> settings) throws IOException {
+        Properties properties = new Properties();
+        settings.forEach((key, value) -> properties.setProperty(key, String.valueOf(value)));
+        Path file = directory.resolve(name);
+        try (var out = Files.newOutputStream(file)) {
+            properties.store(out, null);
+        }
+        return file;
+    }
+
+    static void remove(Path directory) throws IOException {
+        if (!Files.exists(directory)) {
+            return;
+        }
+        try (var paths = Files.walk(directory)) {
+            for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
+                Files.deleteIfExists(path);
+            }
+        }
+    }
+}
