@@ -182,7 +182,10 @@ impl Log {
             now_ms,
             stats: CleanStats::default(),
         };
-        let result = clean.run(cleanable.first_dirty, means);
+        // What is dropped rests on what comes later: on the records of the same keys, and on markers, which may lie in
+        // the active segment. A crash must not take those away.
+        let flushed = self.flush().map_err(CleanError::from);
+        let result = flushed.and_then(|()| clean.run(cleanable.first_dirty, means));
         // Where the log was cut, whatever was read there may have looked like damage.
         match result {
             Err(CleanError::Damaged(_) | CleanError::Storage(_)) if clean.is_overtaken() => {
@@ -502,7 +505,8 @@ impl Clean<'_> {
         cleaned.seal()?;
         let file = cleaned.file_or_create()?;
         file.sync_data().context("sync", path())?;
-        cleaned.sync_indexes()?;
+        // The directory is synced in any case.
+        let _ = cleaned.sync_indexes()?;
         let modified = UNIX_EPOCH + Duration::from_millis(modified_ms.max(0) as u64);
         file.file()
             .set_modified(modified)

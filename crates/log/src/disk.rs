@@ -19,6 +19,10 @@ pub trait Faults: Send + Sync + fmt::Debug {
     fn before_write(&self, path: &Path, position: u64, len: usize) -> WriteFault;
     /// Whether the file or directory may be synced.
     fn before_sync(&self, path: &Path) -> io::Result<()>;
+    /// Whether the file may be renamed or removed.
+    fn before_change(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
     /// The content (or, for a directory, the entries) as of now would survive a crash.
     fn synced(&self, path: &Path);
     /// A file moved.
@@ -94,6 +98,7 @@ impl Disk {
     }
 
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.allow_change(from)?;
         std::fs::rename(from, to)?;
         if let Some(faults) = &self.faults {
             faults.renamed(from, to);
@@ -101,7 +106,15 @@ impl Disk {
         Ok(())
     }
 
+    fn allow_change(&self, path: &Path) -> io::Result<()> {
+        match &self.faults {
+            Some(faults) => faults.before_change(path),
+            None => Ok(()),
+        }
+    }
+
     pub fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.allow_change(path)?;
         std::fs::remove_file(path)?;
         if let Some(faults) = &self.faults {
             faults.removed(path);

@@ -198,9 +198,11 @@ impl Log {
                 .file_or_create()?
                 .sync_data()
                 .context_with("sync", || segment.path(FileKind::Log))?;
-            if segment.base_offset < active {
-                segment.sync_indexes()?;
-            }
+            has_fresh_files |= if segment.base_offset < active {
+                segment.sync_indexes()?
+            } else {
+                segment.sync_txn_index()?
+            };
             has_fresh_files |= segment.base_offset >= recovery_point;
         }
         if has_fresh_files {
@@ -377,8 +379,8 @@ impl Log {
             other => other?,
         }
         // A flush that was under way when the log rolled may have left nothing to do for the one above.
-        if old.has_pending_entries() {
-            old.sync_indexes()?;
+        if old.has_pending_entries() && old.sync_indexes()? {
+            self.sync_dirs()?;
         }
         // Kafka expects index files beside every log file.
         self.active_segment().flush_indexes()
@@ -454,14 +456,18 @@ impl Log {
             let _pass = self.flush.enter();
             self.sync()?;
         }
+        let mut has_fresh_files = false;
         if is_dirty || needs_seal {
-            active.sync_indexes()?;
+            has_fresh_files |= active.sync_indexes()?;
         }
         for segment in self.segments.load().iter() {
             if segment.has_pending_entries() {
-                segment.sync_indexes()?;
+                has_fresh_files |= segment.sync_indexes()?;
             }
             segment.close_files();
+        }
+        if has_fresh_files {
+            self.sync_dirs()?;
         }
         Ok(())
     }

@@ -269,9 +269,10 @@ impl Recovery<'_, '_> {
         };
         let Some(start) = start else {
             segment.reset_derived()?;
+            // Transactions that ended before the producers' state are in no batch that will be taken.
             segment
                 .txn_index
-                .truncate(segment.base_offset)
+                .truncate(from_offset.max(segment.base_offset))
                 .context_with("cut", || segment.path(FileKind::TxnIndex))?;
             return Ok((0, segment.base_offset));
         };

@@ -285,14 +285,21 @@ impl Segment {
             .context_with("write", || self.path(FileKind::TimeIndex))
     }
 
-    /// Makes indexes durable; the log file is synced by the log's flush.
-    pub fn sync_indexes(&self) -> Result<(), StorageError> {
+    /// Makes indexes durable; the log file is synced by the log's flush. Returns whether the directory must be synced.
+    #[must_use = "the directory may have to be synced"]
+    pub fn sync_indexes(&self) -> Result<bool, StorageError> {
         self.offset_index
             .sync()
             .context_with("sync", || self.path(FileKind::OffsetIndex))?;
         self.time_index
             .sync()
             .context_with("sync", || self.path(FileKind::TimeIndex))?;
+        self.sync_txn_index()
+    }
+
+    /// The part of [`Segment::sync_indexes`] that cannot be built again from the batches behind the recovery point.
+    #[must_use = "the directory may have to be synced"]
+    pub fn sync_txn_index(&self) -> Result<bool, StorageError> {
         self.txn_index
             .sync()
             .context_with("sync", || self.path(FileKind::TxnIndex))

@@ -1,6 +1,6 @@
 //! What the tests of this crate share: logs in temporary directories, batches, what a log holds.
 
-mod crash;
+pub(crate) mod crash;
 mod damage;
 mod faults;
 mod model;

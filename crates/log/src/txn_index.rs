@@ -77,6 +77,8 @@ pub(crate) struct TxnIndex {
 struct State {
     /// Bytes of entries in the file; 0 while there is none.
     len: u64,
+    /// Of those, bytes that are durable, and with them the file's name.
+    synced: u64,
     /// Entries that found the disk full.
     pending: Vec<AbortedTxn>,
     /// Which of its names the file has; changed and used under the lock, so that no other file is taken for it.
@@ -103,6 +105,7 @@ impl TxnIndex {
             base_offset,
             state: Mutex::new(State {
                 len: 0,
+                synced: 0,
                 pending: Vec::new(),
                 name,
                 held: None,
@@ -229,20 +232,27 @@ impl TxnIndex {
         state.pending.retain(|txn| txn.last_offset < offset);
         self.open(&state, true)?.set_len(kept)?;
         state.len = kept;
+        state.synced = state.synced.min(kept);
         Ok(())
     }
 
-    pub fn sync(&self) -> io::Result<()> {
-        if self.is_empty() {
-            return Ok(());
-        }
+    /// Makes the entries durable. Returns whether the file's name is not, for which the directory must be synced too.
+    pub fn sync(&self) -> io::Result<bool> {
         let mut state = self.state();
         if !state.pending.is_empty() {
             self.write_pending(&mut state)?;
         }
-        let file = self.open(&state, true)?;
+        if state.synced >= state.len {
+            return Ok(false);
+        }
+        let (file, len) = (self.open(&state, true)?, state.len);
         drop(state);
-        file.sync_data()
+        file.sync_data()?;
+        let mut state = self.state();
+        // Cut meanwhile, or not: what is left was synced.
+        let is_fresh = state.synced == 0;
+        state.synced = len.min(state.len);
+        Ok(is_fresh)
     }
 
     fn for_each(&self, mut take: impl FnMut(u64, Option<AbortedTxn>) -> bool) -> io::Result<()> {

@@ -9,6 +9,7 @@ use crate::testing::{Fixture, marker};
 use crate::{LeaderAppend, OpenOptions};
 
 mod crash;
+mod model;
 
 /// Never waits.
 pub(super) struct Unlimited;

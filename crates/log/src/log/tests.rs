@@ -597,3 +597,28 @@ fn an_index_that_lies_is_found_out_and_built_again() {
     log.set_high_watermark(300);
     assert_eq!(records(&log, 0, 300).len(), 300);
 }
+
+/// What was aborted stays so when a crash follows a clean start without an append in between.
+#[test]
+fn a_crash_after_a_clean_start_keeps_the_aborted_transactions() {
+    let fixture = Fixture::new(LogConfig {
+        is_transaction_verified: false,
+        ..LogConfig::default()
+    });
+    let log = fixture.fresh();
+    let producer = Producer {
+        id: 7,
+        epoch: 0,
+        base_sequence: 0,
+    };
+    for bytes in [batch_of(&[1], producer, true), marker(7, 0, true)] {
+        log.append_as_leader(&[bytes], &LeaderAppend::coordinator(0), 0)
+            .unwrap();
+    }
+    log.set_high_watermark(2);
+    assert_eq!(log.aborted_transactions(0, 2).unwrap().len(), 1);
+    let (log, _) = fixture.clean(&log);
+    let (log, report) = fixture.crashed(&log);
+    assert_eq!(report.notes, []);
+    assert_eq!(log.aborted_transactions(0, 2).unwrap().len(), 1);
+}

@@ -17,10 +17,14 @@ const SECTOR: usize = 64;
 
 /// Remembers what is durable.
 #[derive(Debug, Default)]
-struct Platter(Mutex<Durable>);
+pub(crate) struct Platter(Mutex<Durable>);
 
 #[derive(Debug, Default)]
 struct Durable {
+    /// Operations until the power fails; `None` is never.
+    left: Option<usize>,
+    /// An operation came after that.
+    has_failed: bool,
     contents: HashMap<PathBuf, Vec<u8>>,
     /// Files whose names are durable.
     names: HashSet<PathBuf>,
@@ -28,11 +32,18 @@ struct Durable {
 
 impl Faults for Platter {
     fn before_write(&self, _: &Path, _: u64, _: usize) -> WriteFault {
-        WriteFault::None
+        match self.operate() {
+            Ok(()) => WriteFault::None,
+            Err(error) => WriteFault::Short(0, error),
+        }
     }
 
     fn before_sync(&self, _: &Path) -> io::Result<()> {
-        Ok(())
+        self.operate()
+    }
+
+    fn before_change(&self, _: &Path) -> io::Result<()> {
+        self.operate()
     }
 
     fn synced(&self, path: &Path) {
@@ -66,8 +77,38 @@ impl Faults for Platter {
 }
 
 impl Platter {
+    fn operate(&self) -> io::Result<()> {
+        let mut durable = self.0.lock().unwrap();
+        match &mut durable.left {
+            None => Ok(()),
+            Some(0) => {
+                durable.has_failed = true;
+                Err(io::ErrorKind::Other.into())
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets every operation fail after so many more.
+    pub fn fail_after(&self, operations: usize) {
+        self.0.lock().unwrap().left = Some(operations);
+    }
+
+    /// Whether no operation has failed.
+    pub fn has_power(&self) -> bool {
+        !self.0.lock().unwrap().has_failed
+    }
+
+    /// Has the disk work again.
+    pub fn restore_power(&self) {
+        self.0.lock().unwrap().left = None;
+    }
+
     /// Leaves in `dir` what a power cut would.
-    fn cut_power(&self, dir: &Path, random: &mut fastrand::Rng) {
+    pub fn cut_power(&self, dir: &Path, random: &mut fastrand::Rng) {
         let durable = self.0.lock().unwrap();
         for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
