@@ -8,7 +8,7 @@ pub mod broker;
 mod files;
 pub mod install;
 pub mod kafka;
-mod process;
+pub mod process;
 pub mod report;
 mod stage;
 pub mod suites;
@@ -27,8 +27,8 @@ use stage::{Homes, Stage};
 use suites::Suite;
 
 /// How long a broker may take until it answers, and until it has stopped.
-const BROKER_START_SECONDS_MAX: u64 = 60;
-const BROKER_STOP_SECONDS_MAX: u64 = 30;
+pub const BROKER_START_SECONDS_MAX: u64 = 60;
+pub const BROKER_STOP_SECONDS_MAX: u64 = 30;
 
 /// The variable that tells a program where a second broker is.
 const SECOND: &str = "OTTLA_SECOND_BOOTSTRAP";
@@ -48,6 +48,8 @@ pub enum Target {
 pub struct Places {
     root: PathBuf,
     made: PathBuf,
+    /// The binary of Ottla that is started.
+    ottla: PathBuf,
 }
 
 impl Places {
@@ -56,7 +58,22 @@ impl Places {
         Self {
             root: root.to_path_buf(),
             made,
+            ottla: root.join("target").join("release").join("ottla"),
         }
+    }
+
+    /// The same places, with another binary of Ottla.
+    pub fn with_ottla(mut self, binary: &Path) -> Self {
+        self.ottla = binary.to_path_buf();
+        self
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn ottla(&self) -> &Path {
+        &self.ottla
     }
 
     /// The sources of the suites in one language.

@@ -1,5 +1,6 @@
 //! The project's own commands, run as `cargo xtask COMMAND`.
 
+mod bench;
 mod clients;
 mod codegen;
 mod compat;
@@ -29,6 +30,11 @@ enum Command {
     Frameworks(test::Frameworks),
     /// Hold the crates against layers.toml and the files against the rules of the house
     Tidy,
+    /// Measure Ottla and Apache Kafka side by side, and write bench/RESULTS.md
+    Bench(bench::Options),
+    /// The servers that `bench` compares with
+    #[command(hide = true)]
+    Floor(bench::floor::Options),
     /// Start a pinned Apache Kafka in the foreground, on loopback and with empty data
     Kafka(clients::kafka::Options),
 }
@@ -51,6 +57,10 @@ fn main() -> ExitCode {
                     ExitCode::FAILURE
                 }
             })
+            .map_err(|error| error.to_string()),
+        Command::Bench(options) => bench::run(&options).map_err(|error| error.to_string()),
+        Command::Floor(options) => bench::floor::serve(&options)
+            .map(|()| ExitCode::SUCCESS)
             .map_err(|error| error.to_string()),
         Command::Kafka(options) => clients::kafka::run(&options),
     };

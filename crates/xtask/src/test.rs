@@ -178,5 +178,8 @@ fn check_clients(options: &Options, root: &Path, chosen: &[&Suite], report: &mut
     {
         return;
     }
+    if !options.clients_alone() {
+        step(root, "bench, smoke", &["xtask", "bench", "--smoke"], report);
+    }
     clients::run(root, chosen, &target, report);
 }

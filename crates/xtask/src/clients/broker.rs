@@ -81,6 +81,7 @@ pub struct Broker {
     child: Child,
     bootstrap: String,
     home: PathBuf,
+    ready_after: Duration,
 }
 
 /// What to start.
@@ -123,6 +124,7 @@ impl Broker {
         let output = process::create(&log)?;
         let errors = output.try_clone().map_err(Error::io(log.display()))?;
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        let spawned = Instant::now();
         let child = command
             .spawn()
             .map_err(Error::io(command.get_program().display()))?;
@@ -131,9 +133,20 @@ impl Broker {
             child,
             bootstrap: format!("127.0.0.1:{}", plan.port),
             home: plan.home.to_path_buf(),
+            ready_after: Duration::ZERO,
         };
         broker.wait_until_ready(limit)?;
+        broker.ready_after = spawned.elapsed();
         Ok(broker)
+    }
+
+    /// From the start of the process to its first answer.
+    pub fn ready_after(&self) -> Duration {
+        self.ready_after
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends the process at once, as a crash would.
@@ -230,7 +243,7 @@ pub fn prepare(plan: &Plan<'_>, places: &Places) -> Result<Command, Error> {
 }
 
 fn ottla(plan: &Plan<'_>, places: &Places) -> Command {
-    let mut command = Command::new(places.root.join("target").join("release").join("ottla"));
+    let mut command = Command::new(&places.ottla);
     let data = plan.home.join("data");
     command
         .arg("broker")

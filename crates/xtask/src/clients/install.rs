@@ -122,6 +122,12 @@ impl Installed {
     }
 }
 
+/// The Python that the suites run on, with what `requirements.txt` names.
+pub fn python(places: &Places) -> Command {
+    let made = places.made(Toolchain::Python.directory());
+    Command::new(made.join("bin").join("python"))
+}
+
 fn with_argument(program: impl Into<OsString>, argument: PathBuf) -> Command {
     let mut command = Command::new(program.into());
     command.arg(argument);

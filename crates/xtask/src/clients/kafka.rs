@@ -13,7 +13,7 @@ use super::install::{self, Toolchain};
 use super::{Places, process};
 
 /// What Kafka's own start script sets, with its default heap.
-const FLAGS: &[&str] = &[
+pub const FLAGS: &[&str] = &[
     "-server",
     "-Xms1g",
     "-Xmx1g",

@@ -1,0 +1,261 @@
+//! The least that a machine must do for the same bytes: two small servers, each a process of its own.
+//!
+//! One receives requests on loopback, computes their CRC-32C and writes them to files in the page cache;
+//! the other sends cached files. Invariant: no protocol, no copy and no thread beyond that. The parent
+//! (`run`) is the other end of the socket, so the child's accounting holds the server's work alone.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use super::account::Watch;
+use super::metrics::Metrics;
+use super::stop;
+
+/// What the client's end of the socket moves with one call.
+const CLIENT_BYTES: usize = 1 << 20;
+/// What is copied with one call where it is not sent by the kernel.
+const COPY_BYTES: usize = 256 << 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Work {
+    /// Receive, checksum, write.
+    Receive,
+    /// Send files with `sendfile`.
+    Sendfile,
+    /// Send files with `pread` and `write`.
+    Copy,
+}
+
+#[derive(clap::Args)]
+pub struct Options {
+    #[arg(long, value_enum)]
+    work: Work,
+    /// Where the files are
+    #[arg(long)]
+    directory: PathBuf,
+    #[arg(long)]
+    files: usize,
+    #[arg(long)]
+    bytes: u64,
+    #[arg(long)]
+    request_bytes: usize,
+}
+
+/// The server: says its port, does its work for one connection, and stays until its input closes.
+pub fn serve(options: &Options) -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    println!("{}", listener.local_addr()?.port());
+    let (mut stream, _) = listener.accept()?;
+    match options.work {
+        Work::Receive => receive(options, &mut stream)?,
+        Work::Sendfile | Work::Copy => send(options, &mut stream)?,
+    }
+    drop(stream);
+    io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+fn receive(options: &Options, stream: &mut TcpStream) -> io::Result<()> {
+    let create = |index| File::create(file(&options.directory, index));
+    let mut files = (0..options.files)
+        .map(create)
+        .collect::<io::Result<Vec<_>>>()?;
+    let mut request = vec![0; options.request_bytes];
+    let mut checksum = 0;
+    for turn in 0..requests(options.bytes, options.request_bytes) {
+        stream.read_exact(&mut request)?;
+        checksum ^= crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &request);
+        let count = files.len();
+        files[turn % count].write_all(&request)?;
+    }
+    stream.write_all(&checksum.to_be_bytes())
+}
+
+fn send(options: &Options, stream: &mut TcpStream) -> io::Result<()> {
+    for index in 0..options.files {
+        let file = File::open(file(&options.directory, index))?;
+        let length = file.metadata()?.len();
+        let mut position = 0;
+        let mut buffer = vec![0; COPY_BYTES.min(options.request_bytes)];
+        while position < length {
+            position += match options.work {
+                Work::Copy => {
+                    let count = file.read_at(&mut buffer, position)?;
+                    stream.write_all(&buffer[..count])?;
+                    count as u64
+                }
+                Work::Sendfile | Work::Receive => {
+                    let mut from = position;
+                    rustix::fs::sendfile(&*stream, &file, Some(&mut from), options.request_bytes)?
+                        as u64
+                }
+            };
+        }
+    }
+    Ok(())
+}
+
+fn file(directory: &Path, index: usize) -> PathBuf {
+    directory.join(format!("floor-{index}"))
+}
+
+fn requests(bytes: u64, request_bytes: usize) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX) / request_bytes.max(1)
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("`{line}` is no floor: WORK BYTES REQUEST_BYTES FILES, where WORK is receive or send")]
+    Line { line: String },
+    #[error("the floor: {0}")]
+    Io(#[from] io::Error),
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// What `WORK BYTES REQUEST_BYTES FILES` costs a process that does nothing else.
+pub fn run(line: &str, directory: &Path) -> Result<Metrics, Error> {
+    let wrong = || Error::Line {
+        line: line.to_owned(),
+    };
+    let words: Vec<_> = line.split_whitespace().collect();
+    let [work, bytes, request_bytes, files] = words[..] else {
+        return Err(wrong());
+    };
+    let mut options = Options {
+        work: Work::Receive,
+        directory: directory.to_path_buf(),
+        files: files
+            .parse()
+            .ok()
+            .filter(|files| *files > 0)
+            .ok_or_else(wrong)?,
+        bytes: bytes.parse().map_err(|_| wrong())?,
+        request_bytes: request_bytes
+            .parse()
+            .ok()
+            .filter(|bytes| *bytes > 0)
+            .ok_or_else(wrong)?,
+    };
+    match work {
+        "receive" => measure(&options),
+        "send" => {
+            fs::create_dir_all(directory)?;
+            fill(&options)?;
+            options.work = Work::Sendfile;
+            let by_kernel = measure(&options)?;
+            options.work = Work::Copy;
+            let by_copy = measure(&options)?;
+            let cost = |metrics: &Metrics| metrics.get("cpu_seconds").unwrap_or(f64::INFINITY);
+            let kernel_wins = cost(&by_kernel) <= cost(&by_copy);
+            Ok(if kernel_wins { by_kernel } else { by_copy })
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// Writes the files that are to be sent.
+fn fill(options: &Options) -> io::Result<()> {
+    let block = vec![b'x'; CLIENT_BYTES];
+    let each = options.bytes / options.files as u64;
+    for index in 0..options.files {
+        let mut file = File::create(file(&options.directory, index))?;
+        let mut left = each;
+        while left > 0 {
+            let count = usize::try_from(left).unwrap_or(usize::MAX).min(block.len());
+            file.write_all(&block[..count])?;
+            left -= count as u64;
+        }
+    }
+    Ok(())
+}
+
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Nothing is left to be done where it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn measure(options: &Options) -> Result<Metrics, Error> {
+    fs::create_dir_all(&options.directory)?;
+    let work = match options.work {
+        Work::Receive => "receive",
+        Work::Sendfile => "sendfile",
+        Work::Copy => "copy",
+    };
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["floor", "--work", work]);
+    command.args(["--files", &options.files.to_string()]);
+    command.args(["--bytes", &options.bytes.to_string()]);
+    command.args(["--request-bytes", &options.request_bytes.to_string()]);
+    command.arg("--directory").arg(&options.directory);
+    let child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut server = Server(child);
+    let mut port = String::new();
+    if let Some(said) = server.0.stdout.take() {
+        BufReader::new(said).read_line(&mut port)?;
+    }
+    let port: u16 = port.trim().parse().map_err(io::Error::other)?;
+    let watch = Watch::begin(server.0.id())?;
+    let began = Instant::now();
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    let bytes = match options.work {
+        Work::Receive => produce(options, stream)?,
+        Work::Sendfile | Work::Copy => consume(stream)?,
+    };
+    let seconds = began.elapsed().as_secs_f64();
+    let mut metrics = Metrics::from_iter([
+        ("seconds", seconds),
+        ("bytes", bytes as f64),
+        ("bytes_per_second", bytes as f64 / seconds),
+        ("requests", requests(bytes, options.request_bytes) as f64),
+    ]);
+    metrics.join(watch.end()?);
+    Ok(metrics)
+}
+
+fn produce(options: &Options, mut stream: TcpStream) -> Result<u64, Error> {
+    let block = vec![b'x'; CLIENT_BYTES];
+    let requests = requests(options.bytes, options.request_bytes) as u64;
+    let total = requests * options.request_bytes as u64;
+    let mut left = total;
+    while left > 0 {
+        if stop::is_asked() {
+            return Err(Error::Interrupted);
+        }
+        let count = usize::try_from(left).unwrap_or(usize::MAX).min(block.len());
+        stream.write_all(&block[..count])?;
+        left -= count as u64;
+    }
+    stream.read_exact(&mut [0; 8])?;
+    Ok(total)
+}
+
+fn consume(mut stream: TcpStream) -> Result<u64, Error> {
+    let mut block = vec![0; CLIENT_BYTES];
+    let mut total = 0;
+    loop {
+        if stop::is_asked() {
+            return Err(Error::Interrupted);
+        }
+        match stream.read(&mut block)? {
+            0 => return Ok(total),
+            count => total += count as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

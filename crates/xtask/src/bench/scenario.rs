@@ -1,0 +1,287 @@
+//! A scenario as its file in `bench/scenarios` describes it, and what of it holds in each size.
+//!
+//! Invariant: a scenario that was read is whole: every `{word}` in it has a value in every size.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use serde::{Deserialize, Serialize};
+
+/// Where scenarios lie, below the workspace's root.
+pub const DIRECTORY: &str = "bench/scenarios";
+/// Words that the bench fills in itself.
+const BOOTSTRAP: &str = "bootstrap";
+/// Words that begin the lines of programs that are not ours.
+const FOREIGN: &[&str] = &["java ", "rdkafka "];
+/// How long a case may take, unless it says otherwise.
+const LIMIT_SECONDS_DEFAULT: u64 = 300;
+
+/// How much of everything: the three columns of a scenario's `[sizes]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Size {
+    Full,
+    Quick,
+    Smoke,
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "full",
+            Self::Quick => "quick",
+            Self::Smoke => "smoke",
+        })
+    }
+}
+
+/// What is measured: a broker, or the least that a machine must do.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum System {
+    Ottla,
+    Kafka,
+    Floor,
+}
+
+impl fmt::Display for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ottla => "Ottla",
+            Self::Kafka => "Apache Kafka",
+            Self::Floor => "floor",
+        })
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// The name of its file.
+    #[serde(skip)]
+    pub name: String,
+    pub title: String,
+    /// Where it stands among the others on the page.
+    pub order: u32,
+    /// What is done and how to read it, for the page.
+    pub about: String,
+    /// Settings of both brokers, beside their defaults.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+    /// Bytes that a run leaves on the disk: looked for before, and warmed in memory.
+    pub disk: [u64; 3],
+    /// Words of the cases, with their values in full, quick and smoke.
+    #[serde(default)]
+    pub sizes: BTreeMap<String, [Value; 3]>,
+    /// The figures that the page shows, in this order.
+    pub show: Vec<String>,
+    /// The figures that are drawn as bars.
+    #[serde(default)]
+    pub bars: Vec<String>,
+    /// The latency that is drawn as a curve for each case, if any.
+    pub curve: Option<String>,
+    #[serde(rename = "case")]
+    pub cases: Vec<Case>,
+}
+
+/// What a word stands for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    Whole(i64),
+    Real(f64),
+    Text(String),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(number) => number.fmt(f),
+            Self::Real(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+/// One thing that is measured; the cases of a scenario run in order on one broker.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    pub name: String,
+    pub title: String,
+    /// What has to be there, and is not measured.
+    #[serde(default)]
+    pub before: Vec<String>,
+    /// A load that goes on while the rest of the case happens.
+    pub background: Option<String>,
+    /// How long it goes on before that.
+    #[serde(default)]
+    pub background_seconds: Option<String>,
+    /// Stop the broker and start it on its data; the clock runs from the start of the new process.
+    pub restart: Option<Restart>,
+    /// What is measured.
+    pub load: String,
+    /// What the floor does instead.
+    pub floor: Option<String>,
+    /// The brokers that run it; without it, both.
+    pub systems: Option<Vec<System>>,
+    /// The sizes in which it runs; without it, all.
+    pub sizes: Option<Vec<Size>>,
+    /// Begin with another broker on an empty directory.
+    #[serde(default)]
+    pub fresh: bool,
+    #[serde(default = "limit_default")]
+    pub limit_seconds: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Restart {
+    /// SIGTERM, and its end is waited for.
+    Clean,
+    /// SIGKILL.
+    Kill,
+}
+
+fn limit_default() -> u64 {
+    LIMIT_SECONDS_DEFAULT
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}: {source}", path.display())]
+    Parse {
+        path: PathBuf,
+        source: toml::de::Error,
+    },
+    #[error("scenario {scenario}: `{{{word}}}` in case {case} has no line in [sizes]")]
+    Word {
+        scenario: String,
+        case: String,
+        word: String,
+    },
+    #[error("no scenario is called `{name}`; --list shows them")]
+    Unknown { name: String },
+}
+
+/// All scenarios, in the order of the page.
+pub fn all(root: &Path) -> Result<Vec<Scenario>, Error> {
+    let directory = root.join(DIRECTORY);
+    let failed = |path: &Path| {
+        let path = path.to_path_buf();
+        move |source| Error::Read { path, source }
+    };
+    let mut scenarios = Vec::new();
+    for entry in fs::read_dir(&directory).map_err(failed(&directory))? {
+        let path = entry.map_err(failed(&directory))?.path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).map_err(failed(&path))?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let scenario = parse(&name, &text).map_err(|error| match error {
+            ParseError::Toml(source) => Error::Parse { path, source },
+            ParseError::Word(error) => error,
+        })?;
+        scenarios.push(scenario);
+    }
+    scenarios.sort_by_key(|scenario| scenario.order);
+    Ok(scenarios)
+}
+
+/// Those that are named, or all.
+pub fn choose(all: Vec<Scenario>, names: &[String]) -> Result<Vec<Scenario>, Error> {
+    for name in names {
+        if !all.iter().any(|scenario| scenario.name == *name) {
+            return Err(Error::Unknown { name: name.clone() });
+        }
+    }
+    let chosen = |scenario: &Scenario| names.is_empty() || names.contains(&scenario.name);
+    Ok(all.into_iter().filter(chosen).collect())
+}
+
+#[derive(Debug)]
+enum ParseError {
+    Toml(toml::de::Error),
+    Word(Error),
+}
+
+fn parse(name: &str, text: &str) -> Result<Scenario, ParseError> {
+    let mut scenario: Scenario = toml::from_str(text).map_err(ParseError::Toml)?;
+    scenario.name = name.to_owned();
+    for case in &scenario.cases {
+        for line in case.lines() {
+            for word in words(line) {
+                if word != BOOTSTRAP && !scenario.sizes.contains_key(word) {
+                    return Err(ParseError::Word(Error::Word {
+                        scenario: name.to_owned(),
+                        case: case.name.clone(),
+                        word: word.to_owned(),
+                    }));
+                }
+            }
+        }
+    }
+    Ok(scenario)
+}
+
+/// The words in braces.
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}'))
+        .map(|(word, _)| word)
+}
+
+impl Scenario {
+    /// A line of a case with all words replaced.
+    pub fn fill(&self, line: &str, size: Size, bootstrap: &str) -> String {
+        let mut filled = line.replace("{bootstrap}", bootstrap);
+        for (word, values) in &self.sizes {
+            let value = &values[size as usize];
+            filled = filled.replace(&format!("{{{word}}}"), &value.to_string());
+        }
+        filled
+    }
+
+    pub fn disk_bytes(&self, size: Size) -> u64 {
+        self.disk[size as usize]
+    }
+}
+
+impl Case {
+    fn lines(&self) -> impl Iterator<Item = &str> {
+        let optional = [&self.background, &self.background_seconds, &self.floor];
+        self.before
+            .iter()
+            .map(String::as_str)
+            .chain(optional.into_iter().flatten().map(String::as_str))
+            .chain([self.load.as_str()])
+    }
+
+    pub fn runs_on(&self, system: System, size: Size) -> bool {
+        let sizes = self.sizes.as_ref();
+        if sizes.is_some_and(|sizes| !sizes.contains(&size)) {
+            return false;
+        }
+        // The smoke form needs nothing but this tree.
+        let is_foreign = FOREIGN.iter().any(|verb| self.load.starts_with(verb));
+        if size == Size::Smoke && is_foreign {
+            return false;
+        }
+        match (system, &self.systems) {
+            (System::Floor, _) => self.floor.is_some(),
+            (_, Some(systems)) => systems.contains(&system),
+            (_, None) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
