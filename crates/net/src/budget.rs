@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 #[derive(Debug, Clone)]
-pub(crate) struct Budget {
+pub struct Budget {
     semaphore: Arc<Semaphore>,
 }
 
@@ -32,7 +32,7 @@ impl Waiter {
 }
 
 impl Budget {
-    pub(crate) fn new(bytes: usize) -> Self {
+    pub fn new(bytes: usize) -> Self {
         Budget {
             semaphore: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))),
         }

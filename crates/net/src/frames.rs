@@ -52,19 +52,19 @@ fn hint(len: i32) -> &'static str {
 
 /// A whole frame; what it has reserved is released with it.
 #[derive(Debug)]
-pub(crate) struct Frame {
-    pub(crate) bytes: Bytes,
+pub struct Frame {
+    pub bytes: Bytes,
     /// `None` for frames that came within the shared buffer: to be reserved when it is served.
     pub(crate) reservation: Option<Reservation>,
 }
 
 #[derive(Debug)]
-pub(crate) enum ReadError {
+pub enum ReadError {
     Frame(FrameError),
     Io(io::Error),
 }
 
-pub(crate) struct FrameReader {
+pub struct FrameReader {
     bytes_max: usize,
     ready: VecDeque<Frame>,
     /// The start of a length whose rest has not arrived.
@@ -76,7 +76,7 @@ pub(crate) struct FrameReader {
 }
 
 impl FrameReader {
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    pub fn new(bytes_max: usize) -> Self {
         FrameReader {
             bytes_max,
             ready: VecDeque::new(),
@@ -91,7 +91,7 @@ impl FrameReader {
         self.ready.front()
     }
 
-    pub(crate) fn take(&mut self) -> Option<Frame> {
+    pub fn take(&mut self) -> Option<Frame> {
         let frame = self.ready.pop_front();
         if self.ready.is_empty() {
             // An idle connection keeps no queue.
@@ -108,7 +108,7 @@ impl FrameReader {
     /// Reads once. Called only while no frame is ready, which is what bounds the queue.
     ///
     /// Zero bytes are the end of the stream.
-    pub(crate) fn poll_read<R: AsyncRead + Unpin>(
+    pub fn poll_read<R: AsyncRead + Unpin>(
         &mut self,
         stream: &mut R,
         budget: &Budget,

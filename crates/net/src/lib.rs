@@ -66,3 +66,6 @@ pub use metrics::{Counter, NetMetrics};
 pub use send::FileWay;
 pub use server::{BindError, ConnectionLimits, ListenerConfig, Server, ServerHandle};
 pub use service::{ConnectionInfo, FilePart, FileSource, Outcome, Part, Reply, Service};
+/// For the micro-benchmarks, which are crates of their own.
+#[doc(hidden)]
+pub use {budget::Budget, frames::FrameReader};
