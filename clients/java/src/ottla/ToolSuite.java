@@ -44,6 +44,8 @@ final class ToolSuite {
         checks.add("kafka-log-dirs", suite::logDirs);
         checks.add("kafka-dump-log", suite::dumpLog);
         checks.add("kafka-dump-log of committed offsets and of the cluster's metadata", suite::dumpInternalLogs);
+        checks.add("kafka-features", suite::features);
+        checks.add("kafka-client-metrics", suite::clientMetrics);
         checks.add("kafka-broker-api-versions", suite::apiVersions);
         checks.add("kafka-cluster cluster-id", suite::clusterId);
         checks.run(arguments.length > 1 ? arguments[1] : "");
@@ -166,6 +168,29 @@ final class ToolSuite {
         int broker = get(cluster.admin.describeCluster().nodes()).iterator().next().id();
         String all = ok(tool, "--entity-type", "brokers", "--entity-name", "" + broker, "--describe", "--all").output;
         that(all.contains("log.retention.hours="), all);
+    }
+
+    private void features() throws Exception {
+        String tool = TOOLS + "FeatureCommand";
+        that(ok(tool, "downgrade", "--feature", "transaction.version=1", "--dry-run").output
+            .contains("transaction.version can be downgraded to 1."), "a dry run");
+        that(ok(tool, "describe").line("Feature: transaction.version").contains("FinalizedVersionLevel: 2"), "level 2");
+        ok(tool, "downgrade", "--feature", "transaction.version=1");
+        eventually("level 1", () ->
+            ok(tool, "describe").line("Feature: transaction.version").contains("FinalizedVersionLevel: 1"));
+        ok(tool, "upgrade", "--feature", "transaction.version=2");
+    }
+
+    private void clientMetrics() throws Exception {
+        String tool = TOOLS + "ClientMetricsCommand";
+        String name = unique("metrics");
+        ok(tool, "--alter", "--name", name, "--metrics", "org.apache.kafka.", "--interval", "1000",
+            "--match", "client_id=nobody");
+        eventually("listed", () -> ok(tool, "--list").output.lines().anyMatch(name::equals));
+        String described = ok(tool, "--describe", "--name", name).output;
+        that(described.contains("interval.ms=1000") && described.contains("match=client_id=nobody"), described);
+        ok(tool, "--delete", "--name", name);
+        eventually("deleted", () -> ok(tool, "--list").output.lines().noneMatch(name::equals));
     }
 
     private static String[] with(String[] first, String... rest) {

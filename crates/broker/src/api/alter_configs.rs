@@ -8,50 +8,29 @@ use ottla_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
 use ottla_protocol::{ErrorCode, Str};
 
 use super::Context;
-use super::config_resources::{Asked, Decision, sort};
-use super::failure::{Failure, fields};
+use super::config_resources::{Asked, Decision, answers, decide, sort};
 
 pub async fn handle(context: &Context, request: AlterConfigsRequest) -> AlterConfigsResponse {
     let asked: Vec<Asked<'_>> = request.resources.iter().map(asked).collect();
     let decisions = sort(&asked, false);
     let resources = request.resources.iter().zip(&decisions);
     let replacements = resources.filter(|(_, decision)| **decision == Decision::Controller).map(|(r, _)| replacement(r));
-    let mut decided = alter(context, replacements.collect(), request.validate_only).await.into_iter();
-    let mut responses = Vec::with_capacity(request.resources.len());
-    for (resource, decision) in request.resources.iter().zip(decisions) {
-        let outcome = match decision {
-            Decision::Refused(failure) => Err(failure),
-            Decision::Controller | Decision::Loggers => {
-                decided.next().unwrap_or_else(|| Err(ErrorCode::UnknownServerError.into()))
-            }
-        };
-        let (error_code, error_message) = fields(outcome);
-        responses.push(AlterConfigsResourceResponse {
+    let validate_only = request.validate_only;
+    let decided = decide(context, replacements.collect(), move |controller, replacements| {
+        controller.alter_configs(replacements, validate_only)
+    });
+    // Loggers were refused above.
+    let answers = answers(decisions, decided.await, |_| Err(ErrorCode::InvalidRequest.into()));
+    let responses = request.resources.iter().zip(answers).map(|(resource, (error_code, error_message))| {
+        AlterConfigsResourceResponse {
             error_code,
             error_message,
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
             ..Default::default()
-        });
-    }
-    AlterConfigsResponse { responses, ..Default::default() }
-}
-
-/// Has the controller decide; one outcome for each replacement.
-async fn alter(
-    context: &Context,
-    replacements: Vec<ConfigReplacement>,
-    validate_only: bool,
-) -> Vec<Result<(), Failure>> {
-    let count = replacements.len();
-    if count == 0 {
-        return Vec::new();
-    }
-    let decided = context.control(move |controller, _| controller.alter_configs(&replacements, validate_only)).await;
-    match decided {
-        Ok(answers) => answers.into_iter().map(|(_, answer)| answer.map_err(Failure::from)).collect(),
-        Err(failure) => vec![Err(failure); count],
-    }
+        }
+    });
+    AlterConfigsResponse { responses: responses.collect(), ..Default::default() }
 }
 
 fn asked(resource: &AlterConfigsResource) -> Asked<'_> {

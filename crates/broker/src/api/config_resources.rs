@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_config::ResourceType;
+use ottla_controller::{ControlError, Controller, Outcome};
+use ottla_metadata::ConfigResource;
+use ottla_protocol::{ErrorCode, Str};
 
-use super::failure::Failure;
+use super::Context;
+use super::failure::{Failure, fields};
 
 /// One resource that a request wants to change.
 pub struct Asked<'a> {
@@ -61,6 +65,40 @@ pub fn sort(asked: &[Asked<'_>], with_loggers: bool) -> Vec<Decision> {
         .iter()
         .map(|resource| decide(resource).unwrap_or_else(Decision::Refused))
         .collect()
+}
+
+/// Has the controller decide on all commands at once; one outcome for each.
+pub async fn decide<C: Send + 'static>(
+    context: &Context,
+    commands: Vec<C>,
+    decide: impl FnOnce(&Controller, &[C]) -> Result<Outcome<Vec<Decided>>, ControlError> + Send + 'static,
+) -> Vec<Result<(), Failure>> {
+    let count = commands.len();
+    if count == 0 {
+        return Vec::new();
+    }
+    match context.control(move |controller, _| decide(controller, &commands)).await {
+        Ok(answers) => answers.into_iter().map(|(_, answer)| answer.map_err(Failure::from)).collect(),
+        Err(failure) => vec![Err(failure); count],
+    }
+}
+
+/// A resource, and what the controller says of its change.
+type Decided = (ConfigResource, Result<(), ControlError>);
+
+/// The outcome of each resource, in the order of the request: code and words for its answer.
+pub fn answers(
+    decisions: Vec<Decision>,
+    decided: Vec<Result<(), Failure>>,
+    alter_loggers: impl Fn(usize) -> Result<(), Failure>,
+) -> Vec<(i16, Option<Str>)> {
+    let mut decided = decided.into_iter();
+    let outcomes = decisions.into_iter().enumerate().map(|(at, decision)| match decision {
+        Decision::Refused(failure) => Err(failure),
+        Decision::Loggers => alter_loggers(at),
+        Decision::Controller => decided.next().unwrap_or_else(|| Err(ErrorCode::UnknownServerError.into())),
+    });
+    outcomes.map(fields).collect()
 }
 
 #[cfg(test)]

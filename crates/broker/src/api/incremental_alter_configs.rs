@@ -6,11 +6,11 @@ use ottla_metadata::{ConfigResource, ResourceType};
 use ottla_protocol::messages::incremental_alter_configs_request::AlterConfigsResource;
 use ottla_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use ottla_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
-use ottla_protocol::{ErrorCode, Str};
+use ottla_protocol::Str;
 
 use super::Context;
-use super::config_resources::{Asked, Decision, sort};
-use super::failure::{Failure, fields};
+use super::config_resources::{Asked, Decision, answers, decide, sort};
+use super::failure::Failure;
 use crate::loggers::LevelChange;
 
 /// The operation that needs no value.
@@ -21,39 +21,22 @@ pub async fn handle(context: &Context, request: IncrementalAlterConfigsRequest) 
     let decisions = sort(&asked, true);
     let resources = request.resources.iter().zip(&decisions);
     let alterations = resources.filter(|(_, decision)| **decision == Decision::Controller).map(|(r, _)| alteration(r));
-    let mut decided = alter(context, alterations.collect(), request.validate_only).await.into_iter();
-    let mut responses = Vec::with_capacity(request.resources.len());
-    for (resource, decision) in request.resources.iter().zip(decisions) {
-        let outcome = match decision {
-            Decision::Refused(failure) => Err(failure),
-            Decision::Loggers => alter_loggers(context, resource, request.validate_only),
-            Decision::Controller => decided.next().unwrap_or_else(|| Err(ErrorCode::UnknownServerError.into())),
-        };
-        let (error_code, error_message) = fields(outcome);
-        responses.push(AlterConfigsResourceResponse {
+    let validate_only = request.validate_only;
+    let decided = decide(context, alterations.collect(), move |controller, alterations| {
+        controller.incremental_alter_configs(alterations, validate_only)
+    });
+    let loggers = |at: usize| alter_loggers(context, &request.resources[at], validate_only);
+    let answers = answers(decisions, decided.await, loggers);
+    let responses = request.resources.iter().zip(answers).map(|(resource, (error_code, error_message))| {
+        AlterConfigsResourceResponse {
             error_code,
             error_message,
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
             ..Default::default()
-        });
-    }
-    IncrementalAlterConfigsResponse { responses, ..Default::default() }
-}
-
-/// Has the controller decide; one outcome for each alteration.
-async fn alter(context: &Context, alterations: Vec<ConfigAlteration>, validate_only: bool) -> Vec<Result<(), Failure>> {
-    let count = alterations.len();
-    if count == 0 {
-        return Vec::new();
-    }
-    let decide = context
-        .control(move |controller, _| controller.incremental_alter_configs(&alterations, validate_only))
-        .await;
-    match decide {
-        Ok(answers) => answers.into_iter().map(|(_, answer)| answer.map_err(Failure::from)).collect(),
-        Err(failure) => vec![Err(failure); count],
-    }
+        }
+    });
+    IncrementalAlterConfigsResponse { responses: responses.collect(), ..Default::default() }
 }
 
 fn alter_loggers(context: &Context, resource: &AlterConfigsResource, validate_only: bool) -> Result<(), Failure> {

@@ -19,7 +19,7 @@ NETWORK
         "Which security protocol each listener name speaks.";
     "listeners": List = "PLAINTEXT://127.0.0.1:9092", NON_EMPTY_LIST, High, PerBroker, Supported;
         "Addresses to listen on, as NAME://host:port; loopback unless set.";
-    "max.connection.creation.rate": Int = "2147483647", AtLeast(0), Medium, ClusterWide, Planned;
+    "max.connection.creation.rate": Int = "2147483647", AtLeast(0), Medium, ClusterWide, Supported;
         "Connections per second that the broker accepts.";
     "max.connections": Int = "2147483647", AtLeast(0), Medium, ClusterWide, Supported;
         "Connections that the broker holds at once.";
