@@ -4,13 +4,14 @@ Segments are small and index entries dense, so that there are many files with ma
 """
 
 import random
+import time
 
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, ResourceType
 
 import harness
 from confluent_context import Context, content, result, take
-from harness import CODECS, equal, unique
+from harness import CODECS, equal, eventually, unique
 
 suite = harness.Suite("kafka-files")
 
@@ -116,6 +117,61 @@ def _(context):
     for offset in range(1, 20):
         alone.commit(offsets=[TopicPartition(topic, 0, offset, metadata=f"at {offset}")], asynchronous=False)
     alone.close()
+
+
+def alter(context, kind, name, values):
+    resource = ConfigResource(kind, name)
+    for key, value in values.items():
+        resource.add_incremental_config(ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET))
+    result(context.admin.incremental_alter_configs([resource]))
+
+
+def left(context, topic, partition):
+    """How many records a consumer finds in a partition."""
+    consumer = context.consumer(enable_partition_eof=True)
+    consumer.assign([TopicPartition(topic, partition, 0)])
+    count = 0
+    while message := consumer.poll(10):
+        if message.error():
+            break
+        count += 1
+    consumer.close()
+    return count
+
+
+def is_compacted(context, topic):
+    """Whether some partition has lost most of its records and none of its offsets."""
+    consumer = context.consumer()
+    partitions = consumer.list_topics(topic).topics[topic].partitions
+    ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p))[1] for p in partitions}
+    consumer.close()
+    return any(end > 40 and left(context, topic, p) < end / 2 for p, end in ends.items())
+
+
+@suite.check("offsets of groups and states of transactions are compacted, and are what they were")
+def _(context):
+    topic = context.topic()
+    context.fill(topic, 20)
+    group = context.consumer(group_id=unique("compacted"))
+    producer = context.producer(transactional_id=unique("compacted"))
+    producer.init_transactions(20)
+    # Both topics exist once they were used.
+    group.commit(offsets=[TopicPartition(topic, 0, 1)], asynchronous=False)
+    alter(context, ResourceType.BROKER, "1", {"log.cleaner.backoff.ms": "100"})
+    for internal in ("__consumer_offsets", "__transaction_state"):
+        alter(context, ResourceType.TOPIC, internal, {"segment.ms": "50", "min.cleanable.dirty.ratio": "0.01"})
+    for offset in range(60):
+        group.commit(offsets=[TopicPartition(topic, 0, offset % 20, metadata=f"{offset}")], asynchronous=False)
+        producer.begin_transaction()
+        producer.produce(topic, b"value", b"key")
+        producer.commit_transaction(20)
+        # Segments end by the time of their records.
+        time.sleep(0.02)
+    for internal in ("__consumer_offsets", "__transaction_state"):
+        eventually(lambda: is_compacted(context, internal), f"{internal} is compacted", seconds=60)
+    committed = group.committed([TopicPartition(topic, 0)], 20)[0]
+    equal((committed.offset, committed.metadata), (59 % 20, "59"), "committed")
+    group.close()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,9 @@ const INDEXES: &[&str] = &["index", "timeindex"];
 /// More complaints than these are counted only.
 const COMPLAINTS_SHOWN_MAX: usize = 20;
 
+/// Begins what the tool says of a segment whose offsets are not one after the other.
+const HEADING: &str = "Non-consecutive offsets in ";
+
 /// What the tool says on its output about a file that is not as it should be.
 const BAD_SIGNS: &[&str] = &[
     "isvalid: false",
@@ -196,23 +199,38 @@ fn complaints(output: &Output, files: usize) -> Vec<String> {
     found
 }
 
-/// The tool takes it that every segment begins at offset 0, and says so of each that does not.
+/// The tool takes it that every segment begins at offset 0 and has no gaps, and says so of each that is otherwise. A
+/// compacted log has gaps.
 fn real_errors(errors: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
+    let mut heading: Option<&str> = None;
     for line in errors.lines() {
-        let first = line.trim().strip_prefix("-1 is followed by ");
-        let base = found.last().and_then(|last| base_offset(last));
-        match (first.and_then(|offset| offset.parse::<i64>().ok()), base) {
-            (Some(offset), Some(base)) if offset == base => _ = found.pop(),
-            _ => found.push(line.to_owned()),
+        if line.starts_with(HEADING) {
+            heading = Some(line);
+        } else if !heading.is_some_and(|heading| is_expected(heading, line)) {
+            found.extend(heading.take().map(str::to_owned));
+            found.push(line.to_owned());
         }
     }
     found
 }
 
+/// Whether a line below a heading says what is so in a sound log.
+fn is_expected(heading: &str, line: &str) -> bool {
+    let Some((before, after)) = line.trim().split_once(" is followed by ") else {
+        return false;
+    };
+    let (Ok(before), Ok(after)) = (before.parse::<i64>(), after.parse::<i64>()) else {
+        return false;
+    };
+    let path = Path::new(heading.strip_prefix(HEADING).unwrap_or(heading));
+    let is_compacted = matches!(topic(path), Some(Topic::Offsets | Topic::Transactions));
+    (before == -1 && base_offset(heading) == Some(after)) || (is_compacted && after > before)
+}
+
 /// The base offset of the segment that a heading is about.
 fn base_offset(heading: &str) -> Option<i64> {
-    let path = heading.strip_prefix("Non-consecutive offsets in ")?;
+    let path = heading.strip_prefix(HEADING)?;
     Path::new(path).file_stem()?.to_str()?.parse().ok()
 }
 

@@ -279,3 +279,42 @@ fn threads_clean_by_themselves_and_follow_their_settings() {
     fill(&log, 30);
     assert_eq!(log.cleaned_until(), Some(60));
 }
+
+fn bytes_of(dir: &Path) -> u64 {
+    std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum()
+}
+
+#[test]
+fn a_month_of_commits_does_not_grow_the_disk() {
+    const HOUR_MS: i64 = 3_600_000;
+    let root = tempfile::tempdir().unwrap();
+    let (manager, _) = start(root.path());
+    let offsets = LogConfig {
+        segment_bytes: 20_000,
+        ..config()
+    };
+    let log = create(&manager, "__consumer_offsets", offsets);
+    let (mut appended, mut largest) = (0, 0);
+    for hour in 0..30 * 24 {
+        let now_ms = hour * HOUR_MS;
+        for commit in 0..36 {
+            let mut builder = BatchBuilder::new(Compression::NONE);
+            let now_ms = now_ms + commit * HOUR_MS / 36;
+            builder.append(now_ms, Some(&[(commit % 6) as u8]), Some(&[7; 40]));
+            let batch = builder.build().unwrap();
+            let how = LeaderAppend::coordinator(0);
+            let info = log.append_as_leader(&[batch], &how, now_ms).unwrap();
+            appended += info.bytes;
+        }
+        log.set_high_watermark(log.log_end_offset());
+        while manager.clean_filthiest(&CleanerSettings::default(), now_ms) {}
+        manager.tick(now_ms);
+        largest = largest.max(bytes_of(&log.dir()));
+    }
+    assert!(appended > 2_500_000, "{appended}");
+    assert!(largest < 100_000, "{largest} of {appended}");
+    assert!(log.segment_count() < 5);
+}

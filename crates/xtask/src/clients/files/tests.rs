@@ -44,3 +44,15 @@ fn what_the_tool_says_of_damage_is_found() {
         assert_eq!(found, [line]);
     }
 }
+
+#[test]
+fn gaps_in_a_compacted_log_are_no_complaint_but_steps_back_are() {
+    let heading = "Non-consecutive offsets in /d/__consumer_offsets-7/00000000000000000000.log";
+    let gaps = format!("{heading}\n  -1 is followed by 57\n  58 is followed by 60\n");
+    assert_eq!(real_errors(&gaps), Vec::<String>::new());
+    let back = "  58 is followed by 57";
+    assert_eq!(
+        real_errors(&format!("{heading}\n{back}\n")),
+        [heading, back]
+    );
+}
