@@ -60,6 +60,7 @@ fn config(broker: &Broker) -> TransactionConfig {
         id_expiration_ms: millis(transaction.transactional_id_expiration_ms),
         abort_timed_out_interval_ms: millis(transaction.abort_timed_out_interval_ms),
         remove_expired_interval_ms: millis(transaction.remove_expired_interval_ms),
+        two_phase_commit_enabled: transaction.two_phase_commit,
         transaction_version: broker.image().features.level(TRANSACTION_VERSION_FEATURE),
         ..TransactionConfig::default()
     }

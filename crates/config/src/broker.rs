@@ -145,6 +145,9 @@ pub struct TransactionConfig {
     pub producer_id_expiration_ms: u64,
     pub producer_id_expiration_check_interval_ms: u64,
     pub partition_verification: bool,
+    pub add_partitions_retry_backoff_ms: u64,
+    pub add_partitions_retry_ms_max: u64,
+    pub two_phase_commit: bool,
     pub timeout_ms_max: i32,
     pub transactional_id_expiration_ms: u64,
     pub abort_timed_out_interval_ms: u64,
@@ -582,6 +585,15 @@ fn transaction(settings: &Settings) -> TransactionConfig {
             "producer.id.expiration.check.interval.ms",
         ),
         partition_verification: settings.boolean("transaction.partition.verification.enable"),
+        add_partitions_retry_backoff_ms: unsigned(
+            settings,
+            "add.partitions.to.txn.retry.backoff.ms",
+        ),
+        add_partitions_retry_ms_max: unsigned(
+            settings,
+            "add.partitions.to.txn.retry.backoff.max.ms",
+        ),
+        two_phase_commit: settings.boolean("transaction.two.phase.commit.enable"),
         timeout_ms_max: settings.int("transaction.max.timeout.ms"),
         transactional_id_expiration_ms: unsigned(settings, "transactional.id.expiration.ms"),
         abort_timed_out_interval_ms: unsigned(

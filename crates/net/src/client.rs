@@ -17,6 +17,7 @@ mod partitioner;
 mod producer;
 #[cfg(test)]
 mod testing;
+mod transactions;
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -37,6 +38,7 @@ pub use consumer::{Consumer, ConsumerConfig, Fetched, Position};
 pub use error::{ClientError, Lost};
 pub use group::{GroupConfig, GroupConsumer};
 pub use producer::{Acks, ProduceRecord, Produced, Producer, ProducerConfig};
+pub use transactions::{OpenTransaction, TransactionFilter};
 
 /// The port of an address that names none.
 const DEFAULT_PORT: u16 = 9092;
@@ -102,6 +104,22 @@ pub(crate) enum Purpose {
     Fetch,
     /// Held by joins; heartbeats must not wait behind fetches.
     Group,
+}
+
+/// What a coordinator coordinates, as FindCoordinator numbers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CoordinatorKind {
+    Group = 0,
+    Transaction = 1,
+}
+
+impl CoordinatorKind {
+    fn of_what(self) -> &'static str {
+        match self {
+            CoordinatorKind::Group => "group",
+            CoordinatorKind::Transaction => "transactional id",
+        }
+    }
 }
 
 /// A request that can be made from any thread.
@@ -229,8 +247,17 @@ impl Client {
 
     /// The broker that coordinates a group.
     pub(crate) async fn coordinator(&self, group: &str) -> Result<i32, ClientError> {
+        self.find_coordinator(CoordinatorKind::Group, group).await
+    }
+
+    pub(crate) async fn find_coordinator(
+        &self,
+        kind: CoordinatorKind,
+        key: &str,
+    ) -> Result<i32, ClientError> {
         let request = FindCoordinatorRequest {
-            key: Str::from(group),
+            key: Str::from(key),
+            key_type: kind as i8,
             ..FindCoordinatorRequest::default()
         };
         self.retry(|| async {
@@ -240,7 +267,7 @@ impl Client {
                 .call(&request, &FIND_COORDINATOR_VERSIONS, Duration::ZERO)
                 .await?;
             check(
-                || format!("coordinator of group {group}"),
+                || format!("coordinator of {} {key}", kind.of_what()),
                 response.error_code,
                 response.error_message.as_deref(),
             )?;

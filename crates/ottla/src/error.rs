@@ -45,6 +45,12 @@ pub enum ToolError {
         what: &'static str,
         after: Duration,
     },
+    #[error("no transaction is open in {topic}-{partition} from offset {start_offset} on")]
+    NoTransactionAt {
+        topic: String,
+        partition: i32,
+        start_offset: i64,
+    },
     #[error("cannot start: {0}")]
     Runtime(io::Error),
 }
@@ -69,6 +75,9 @@ impl ToolError {
             ToolError::Client(error) => error.hint(),
             ToolError::NotReady { .. } => {
                 Some("the broker may be overloaded, or its log says why it does not serve them")
+            }
+            ToolError::NoTransactionAt { .. } => {
+                Some("`ottla transactions producers` shows the open transactions of a partition")
             }
             ToolError::NoSeparator { .. } => {
                 Some("leave --key-separator out to send records without keys")

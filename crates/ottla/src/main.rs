@@ -17,6 +17,7 @@ mod positions;
 mod produce;
 mod text;
 mod topics;
+mod transactions;
 
 use std::process::ExitCode;
 
@@ -60,6 +61,8 @@ enum Command {
     Consume(consume::Args),
     /// List and describe consumer groups, delete them, move their offsets.
     Groups(groups::Args),
+    /// List and describe transactions, find those that hang, end one.
+    Transactions(transactions::Args),
     /// Show and change configurations of topics, brokers and groups.
     Configs(configs::Args),
     /// Load a broker and measure how it bears it.
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Command::Produce(args) => run_tool(produce::run(args)),
         Command::Consume(args) => run_tool(consume::run(args)),
         Command::Groups(args) => run_tool(groups::run(args)),
+        Command::Transactions(args) => run_tool(transactions::run(args)),
         Command::Configs(args) => run_tool(configs::run(args)),
         Command::Bench(command) => finish(bench::run(&command)),
         Command::Log(args) => finish(log_dump::run(args)),

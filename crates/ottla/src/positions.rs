@@ -34,7 +34,7 @@ fn position(text: &str, now_ms: i64) -> Option<Position> {
 }
 
 /// Milliseconds of `15m` and the like.
-fn age(text: &str) -> Option<i64> {
+pub fn age(text: &str) -> Option<i64> {
     let unit_ms = match text.as_bytes().last()? {
         b's' => 1000,
         b'm' => 60_000,

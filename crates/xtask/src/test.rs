@@ -23,7 +23,7 @@ pub struct Options {
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// The client suites to run.
-    #[arg(long, value_enum, default_value = "clients")]
+    #[arg(long, value_enum, default_value = "protocols")]
     suite: Group,
     /// Run the client suites against this running broker, instead of starting one for each.
     #[arg(long, value_name = "HOST:PORT")]

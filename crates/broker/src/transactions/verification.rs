@@ -15,10 +15,6 @@ use tokio::time::Instant;
 
 use crate::broker::Broker;
 
-/// `add.partitions.to.txn.retry.backoff.ms`: how long to wait while the transaction before is being ended.
-const RETRY_BACKOFF: Duration = Duration::from_millis(20);
-/// `add.partitions.to.txn.retry.backoff.max.ms`: and how long altogether.
-const RETRY_MAX: Duration = Duration::from_millis(100);
 /// What a producer of `transaction.version` 2 implies.
 const EPOCH_BUMP_VERSION: i16 = 2;
 
@@ -113,7 +109,10 @@ async fn add(broker: &Broker, producer: &Producer, partitions: &[TopicPartition]
         partitions: partitions.to_vec(),
         client_version: EPOCH_BUMP_VERSION,
     };
-    let deadline = Instant::now() + RETRY_MAX;
+    let config = broker.config();
+    let backoff = Duration::from_millis(config.transaction.add_partitions_retry_backoff_ms);
+    let deadline =
+        Instant::now() + Duration::from_millis(config.transaction.add_partitions_retry_ms_max);
     loop {
         let answer =
             broker
@@ -128,7 +127,7 @@ async fn add(broker: &Broker, producer: &Producer, partitions: &[TopicPartition]
         if error != ErrorCode::ConcurrentTransactions || Instant::now() >= deadline {
             return error;
         }
-        tokio::time::sleep(RETRY_BACKOFF).await;
+        tokio::time::sleep(backoff).await;
     }
 }
 

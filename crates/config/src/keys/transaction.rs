@@ -8,10 +8,10 @@ use crate::key::Check::*;
 
 keys! { /// Keys of transactions and producer ids.
 TRANSACTION
-    "add.partitions.to.txn.retry.backoff.max.ms": Int = "100", AtLeast(0), High, ReadOnly, Planned;
-        "Longest pause before verifying a transaction is tried again.";
-    "add.partitions.to.txn.retry.backoff.ms": Int = "20", AtLeast(1), High, ReadOnly, Planned;
-        "First pause before verifying a transaction is tried again.";
+    "add.partitions.to.txn.retry.backoff.max.ms": Int = "100", AtLeast(0), High, ReadOnly, Supported;
+        "How long altogether a broker asks whether a partition may join a transaction.";
+    "add.partitions.to.txn.retry.backoff.ms": Int = "20", AtLeast(1), High, ReadOnly, Supported;
+        "Pause before it asks again, while the transaction before is being ended.";
     "producer.id.expiration.check.interval.ms": Int = "600000", AtLeast(1), Low, ReadOnly, Supported hidden;
         "How often unused producer ids are looked for.";
     "producer.id.expiration.ms": Int = "86400000", AtLeast(1), Low, ClusterWide, Supported;
@@ -34,8 +34,8 @@ TRANSACTION
         "Replicas of __transaction_state; 1 unless set, so that one broker suffices (Kafka's default is 3).";
     "transaction.state.log.segment.bytes": Int = "104857600", AtLeast(1), High, ReadOnly, Supported;
         "Segment size of __transaction_state.";
-    "transaction.two.phase.commit.enable": Boolean = "false", Any, Low, ReadOnly, Planned;
-        "Whether producers may take part in an outer two-phase commit.";
+    "transaction.two.phase.commit.enable": Boolean = "false", Any, Low, ReadOnly, Supported;
+        "Whether producers may ask for transactions without a timeout, for an outer two-phase commit.";
     "transactional.id.expiration.ms": Int = "604800000", AtLeast(1), High, ReadOnly, Supported;
         "Time after which an unused transactional id is forgotten.";
 }

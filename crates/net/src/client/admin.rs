@@ -550,7 +550,7 @@ pub fn member_assignment(bytes: &[u8]) -> Option<Assignment> {
 }
 
 /// The one result of a question about one thing.
-fn only<T>(
+pub(super) fn only<T>(
     results: Vec<T>,
     api: ApiKey,
     subject: impl FnOnce() -> String,

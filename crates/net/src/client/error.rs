@@ -155,6 +155,15 @@ fn hint_of(code: ErrorCode) -> Option<&'static str> {
             Some("`ottla topics list` shows the topics, `ottla topics create` makes one")
         }
         ErrorCode::GroupIdNotFound => Some("`ottla groups list` shows the groups"),
+        ErrorCode::TransactionalIdNotFound => {
+            Some("`ottla transactions list` shows the transactional ids")
+        }
+        ErrorCode::InvalidProducerEpoch | ErrorCode::TransactionCoordinatorFenced => Some(
+            "the producer has gone on meanwhile: look again with `ottla transactions producers`",
+        ),
+        ErrorCode::InvalidRegularExpression => {
+            Some("the pattern is a regular expression, as in 'orders-.*'")
+        }
         ErrorCode::NonEmptyGroup => {
             Some("stop the group's consumers first, or wait until their sessions expire")
         }

@@ -27,19 +27,19 @@ const VALUE_BYTES: usize = 4000;
 
 /// Where the broker listens; producers wait here while it is down.
 #[derive(Default)]
-struct Address {
+pub struct Address {
     current: Mutex<Option<SocketAddr>>,
     changed: Condvar,
 }
 
 impl Address {
-    fn set(&self, address: Option<SocketAddr>) {
+    pub fn set(&self, address: Option<SocketAddr>) {
         *self.current.lock().unwrap() = address;
         self.changed.notify_all();
     }
 
     /// A connection to whichever broker runs. Fails only if none comes for too long.
-    fn connect(&self) -> Client {
+    pub fn connect(&self) -> Client {
         loop {
             let current = self.current.lock().unwrap();
             let (address, timeout) = self

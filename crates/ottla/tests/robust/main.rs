@@ -8,5 +8,7 @@ mod apis;
 mod client;
 mod crash;
 mod damage;
+mod hanging;
+mod history;
 mod hostile;
 mod process;

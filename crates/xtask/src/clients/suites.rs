@@ -17,16 +17,19 @@ pub enum Group {
     Transactions,
     /// Consumer groups with `group.protocol=consumer`.
     Kip848,
+    /// The three above: every client, with all that it can do.
+    Protocols,
     /// Streams, Connect and MirrorMaker, while brokers crash.
     Frameworks,
     /// Every suite.
     All,
 }
 
-/// Sessions as short as those that the suites ask for in classic groups, where the client sets them.
+/// Sessions short enough for checks in which a member dies, and longer than a client takes to start again on a busy
+/// machine.
 const SHORT_CONSUMER_GROUP_SESSIONS: &[(&str, &str)] = &[
-    ("group.consumer.session.timeout.ms", "6000"),
-    ("group.consumer.min.session.timeout.ms", "6000"),
+    ("group.consumer.session.timeout.ms", "10000"),
+    ("group.consumer.min.session.timeout.ms", "10000"),
     ("group.consumer.heartbeat.interval.ms", "500"),
     ("group.consumer.min.heartbeat.interval.ms", "500"),
 ];
@@ -52,7 +55,7 @@ impl Suite {
             _ if self.are_files_read => MANY_FILES,
             _ if self.name == "java-admin" => ADMINISTERED,
             Group::Kip848 => SHORT_CONSUMER_GROUP_SESSIONS,
-            Group::Clients | Group::Transactions | Group::Frameworks | Group::All => &[],
+            _ => &[],
         }
     }
 
@@ -60,7 +63,7 @@ impl Suite {
     pub fn limit(&self) -> Duration {
         match self.group {
             Group::Frameworks => FRAMEWORK_LIMIT,
-            Group::Clients | Group::Transactions | Group::Kip848 | Group::All => LIMIT,
+            _ => LIMIT,
         }
     }
 
@@ -219,7 +222,11 @@ pub const ALL: &[Suite] = &[
 /// The suites named in `only`, or else those of `group`; an unknown name is the error.
 pub fn choose(only: &[String], group: Group) -> Result<Vec<&'static Suite>, String> {
     if only.is_empty() {
-        let wanted = |suite: &&Suite| group == Group::All || suite.group == group;
+        let wanted = |suite: &&Suite| match group {
+            Group::All => true,
+            Group::Protocols => suite.group != Group::Frameworks,
+            group => suite.group == group,
+        };
         return Ok(ALL.iter().filter(wanted).collect());
     }
     only.iter()

@@ -187,7 +187,7 @@ fn clients(page: &mut String) {
     put!(page, "\n## Clients\n");
     put!(
         page,
-        "Run by `cargo xtask test` (`--suite all` for those beyond the first group), each against a broker of its own."
+        "Run by `cargo xtask test`, each against a broker of its own."
     );
     put!(
         page,
@@ -198,7 +198,7 @@ fn clients(page: &mut String) {
     let serves_transactions = ottla_broker::served_apis().any(|key| key == ApiKey::EndTxn);
     for suite in suites::ALL {
         let about = match suite.group {
-            Group::Clients | Group::All => "everyday use",
+            Group::Clients | Group::Protocols | Group::All => "everyday use",
             Group::Transactions if !serves_transactions => {
                 "transactions, which are not served: this suite fails"
             }

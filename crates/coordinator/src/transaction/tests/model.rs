@@ -19,10 +19,13 @@ use crate::transaction::*;
 const SEEDS: u64 = 50;
 /// Over all seeds; less would mean that the model proves little.
 const MIN_COMMITS: usize = 300;
+const MIN_EXPIRED: usize = 20;
 const STEPS: usize = 3_000;
 const IDS: usize = 4;
 const PRODUCERS: usize = 6;
 const PARTITIONS: i32 = 3;
+/// So short that ids expire while their producers are at work.
+const SHORT_EXPIRATION_MS: i64 = 5_000;
 /// Enough for every timeout and retry.
 const SETTLE_MS: i64 = 200_000;
 
@@ -62,14 +65,19 @@ struct Model {
     written: BTreeMap<(i64, i16, i32), bool>,
     /// Transactions that producers were told about, with the partitions that they must show in.
     told: Vec<(i64, i16, bool, BTreeSet<i32>)>,
+    /// Transactional ids that were forgotten.
+    expired: usize,
     /// The highest epoch seen of each producer id.
     epochs: BTreeMap<i64, i16>,
 }
 
 #[test]
 fn transactions_are_atomic_whatever_crashes() {
-    let commits: usize = (0..SEEDS).map(|seed| Model::new(seed).run()).sum();
+    let runs: Vec<_> = (0..SEEDS).map(|seed| Model::new(seed).run()).collect();
+    let commits: usize = runs.iter().map(|(commits, _)| commits).sum();
+    let expired: usize = runs.iter().map(|(_, expired)| expired).sum();
     assert!(commits >= MIN_COMMITS, "{commits} commits");
+    assert!(expired >= MIN_EXPIRED, "{expired} ids expired");
 }
 
 impl Model {
@@ -77,6 +85,12 @@ impl Model {
         let mut rng = Rng::with_seed(seed);
         let config = TransactionConfig {
             transaction_version: if rng.bool() { 2 } else { 0 },
+            id_expiration_ms: if rng.bool() {
+                SHORT_EXPIRATION_MS
+            } else {
+                DEFAULT_ID_EXPIRATION_MS
+            },
+            remove_expired_interval_ms: SHORT_EXPIRATION_MS,
             ..TransactionConfig::default()
         };
         // A cluster of version 0 has only clients of version 0.
@@ -103,12 +117,13 @@ impl Model {
             markers: Vec::new(),
             written: BTreeMap::new(),
             told: Vec::new(),
+            expired: 0,
             epochs: BTreeMap::new(),
         }
     }
 
-    /// Returns how many producers were told that their transaction is committed.
-    fn run(mut self) -> usize {
+    /// Returns how many producers were told that their transaction is committed, and how many ids expired.
+    fn run(mut self) -> (usize, usize) {
         for _ in 0..STEPS {
             self.step();
         }
@@ -117,7 +132,7 @@ impl Model {
         assert_eq!(self.answered, self.next_token);
         self.check_told();
         let commits = self.told.iter().filter(|(.., committed, _)| *committed);
-        commits.count()
+        (commits.count(), self.expired)
     }
 
     fn step(&mut self) {
@@ -233,6 +248,7 @@ impl Model {
 
     fn commit_next(&mut self) {
         if let Some((id, records)) = self.in_flight.pop_front() {
+            self.expired += records.iter().filter(|(_, value)| value.is_none()).count();
             self.log.extend(records);
             self.machine.handle_committed(self.now_ms, id);
             self.drain();

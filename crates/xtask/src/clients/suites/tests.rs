@@ -31,6 +31,13 @@ fn names_win_over_the_group() {
         choose(&[], Group::All).map(|chosen| chosen.len()),
         Ok(ALL.len())
     );
+    let protocols = choose(&[], Group::Protocols).unwrap();
+    assert!(protocols.iter().any(|suite| suite.group == Group::Kip848));
+    assert!(
+        protocols
+            .iter()
+            .all(|suite| suite.group != Group::Frameworks)
+    );
     assert_eq!(
         choose(&["cat".to_owned()], Group::All).map(names),
         Err("cat".to_owned())
