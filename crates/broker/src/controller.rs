@@ -162,34 +162,55 @@ impl Home {
             random: &mut random,
         };
         let outcome = decide(&mut self.controller, &mut context).map_err(CommandError::Refused)?;
-        self.follow(&outcome.records)
-            .map_err(CommandError::Failed)?;
+        self.follow(outcome.records).map_err(CommandError::Failed)?;
         Ok(outcome.answer)
     }
 
-    /// Appends records and lets the controller's own state follow them.
-    fn follow(&mut self, records: &[MetadataRecord]) -> Result<(), ErrorCode> {
+    /// Lets the controller's own state follow records, and appends them.
+    fn follow(&mut self, records: Vec<MetadataRecord>) -> Result<(), ErrorCode> {
         if records.is_empty() {
             return Ok(());
         }
-        let base_offset = self
-            .quorum
+        let base_offset = self.quorum.next_offset();
+        let delta = self
+            .controller
+            .replay(&records, base_offset)
+            .map_err(|error| {
+                // The controller decided what it cannot read.
+                tracing::error!(%error, "the controller cannot follow its own records");
+                self.broken = true;
+                ErrorCode::UnknownServerError
+            })?;
+        self.quorum
             .append(records, self.clock.now_ms())
             .map_err(|error| {
                 tracing::error!(%error, "cannot append to the metadata log");
                 self.broken = true;
                 ErrorCode::KafkaStorageError
             })?;
-        match self.controller.replay(records, base_offset) {
-            Ok(delta) => {
-                self.decided.push((self.controller.image().clone(), delta));
-                Ok(())
-            }
+        self.decided.push((self.controller.image().clone(), delta));
+        Ok(())
+    }
+
+    /// Notes in the metadata in which of several directories the broker has put its replicas (KIP-858).
+    fn assign_directories(&mut self) {
+        let assignments = self.publisher.take_assignments();
+        let broker_id = self.controller.config().node_id;
+        let broker = self.controller.image().broker(broker_id);
+        let Some(epoch) = broker.map(|broker| broker.epoch) else {
+            return;
+        };
+        if assignments.is_empty() {
+            return;
+        }
+        let assigned = self.decide(move |controller, _| {
+            controller.assign_replicas_to_directories(broker_id, epoch, &assignments)
+        });
+        match assigned {
+            // Following them leaves nothing more to assign.
+            Ok(_) => self.commit(),
             Err(error) => {
-                // The controller wrote what it cannot read: its state and the log have parted.
-                tracing::error!(%error, "the controller cannot follow its own records");
-                self.broken = true;
-                Err(ErrorCode::UnknownServerError)
+                tracing::error!(%error, "the directories of replicas cannot be noted in the metadata");
             }
         }
     }
@@ -198,7 +219,7 @@ impl Home {
         let result = if self.decided.is_empty() {
             Ok(())
         } else {
-            self.quorum.commit()
+            self.quorum.commit(self.clock.now_ms())
         };
         let result = result.map_err(|error| {
             tracing::error!(%error, "cannot commit to the metadata log: no change is accepted until a restart");
@@ -212,6 +233,9 @@ impl Home {
         }
         for answer in self.answers.drain(..) {
             answer(result);
+        }
+        if result.is_ok() {
+            self.assign_directories();
         }
         if result.is_ok()
             && let Err(error) = self

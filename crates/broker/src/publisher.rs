@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ottla_config::TopicConfigs;
+use ottla_controller::DirectoryAssignment;
 use ottla_coordinator::DeletedTopic;
+use ottla_log::Log;
 use ottla_metadata::{
     ConfigResource, LocalReplica, MetadataDelta, MetadataImage, ResourceType, directory,
 };
@@ -27,6 +29,8 @@ pub struct Publisher {
     broker: Arc<Broker>,
     /// Everything is followed for the first time: replicas that seem new have their logs already.
     is_starting: bool,
+    /// Replicas that lie elsewhere than the metadata says, or of which it does not say where.
+    assignments: Vec<DirectoryAssignment>,
 }
 
 impl Publisher {
@@ -34,20 +38,21 @@ impl Publisher {
         Self {
             broker,
             is_starting: false,
+            assignments: Vec::new(),
         }
+    }
+
+    /// What the metadata is to be told of the directories of replicas.
+    pub fn take_assignments(&mut self) -> Vec<DirectoryAssignment> {
+        std::mem::take(&mut self.assignments)
     }
 
     /// Follows everything that a start finds in the metadata log.
     pub fn publish_all(&mut self, image: MetadataImage) {
         self.set_aside_strays(&image);
         self.is_starting = true;
-        // Everything is a change from nothing.
-        match MetadataImage::default().apply(&image.to_records()) {
-            Ok((_, delta)) => self.publish(image, &delta),
-            Err(error) => {
-                tracing::error!(%error, "the metadata cannot be written as records and read again")
-            }
-        }
+        let delta = MetadataDelta::of(&image);
+        self.publish(image, &delta);
         self.is_starting = false;
     }
 
@@ -126,7 +131,7 @@ impl Publisher {
 
     /// Takes the lead of partitions: opens or makes their logs, or follows a new epoch of those that are there.
     /// Returns those of the transactions' topic that it takes.
-    fn lead(&self, image: &MetadataImage, replicas: Vec<LocalReplica>) -> Vec<Arc<Partition>> {
+    fn lead(&mut self, image: &MetadataImage, replicas: Vec<LocalReplica>) -> Vec<Arc<Partition>> {
         let mut coordinated = Vec::new();
         let mut by_topic: BTreeMap<Uuid, (Str, Vec<LocalReplica>)> = BTreeMap::new();
         for replica in replicas {
@@ -166,7 +171,11 @@ impl Publisher {
     }
 
     /// Opens or makes a replica's log; none if its directory does not work.
-    fn begin(&self, replica: &LocalReplica, configs: &Arc<TopicConfigs>) -> Option<Arc<Partition>> {
+    fn begin(
+        &mut self,
+        replica: &LocalReplica,
+        configs: &Arc<TopicConfigs>,
+    ) -> Option<Arc<Partition>> {
         let name = TopicPartition {
             topic: replica.topic.clone(),
             partition: replica.partition,
@@ -186,6 +195,7 @@ impl Publisher {
                 return None;
             }
         };
+        self.note_directory(replica, &log);
         let (log_end, high_watermark) = (log.log_end_offset(), log.high_watermark());
         let assignment = assignment(replica);
         let settings = self.broker.replica_settings(configs);
@@ -220,6 +230,23 @@ impl Publisher {
     fn directory(&self, replica: &LocalReplica) -> Option<Uuid> {
         let assigned = replica.registration.directory_of(self.broker.node_id)?;
         (!directory::is_reserved(assigned)).then_some(assigned)
+    }
+
+    /// With several directories the metadata has to know which one holds the replica: if it fails, others lead.
+    fn note_directory(&mut self, replica: &LocalReplica, log: &Log) {
+        let logs = &self.broker.logs;
+        if logs.dirs().dirs().len() == 1 {
+            return;
+        }
+        let known = replica.registration.directory_of(self.broker.node_id);
+        let actual = logs.directory_id(log);
+        if let Some(directory) = actual.filter(|_| known != actual) {
+            self.assignments.push(DirectoryAssignment {
+                topic_id: replica.topic_id,
+                partition: replica.partition,
+                directory,
+            });
+        }
     }
 
     fn remove(&self, delta: &MetadataDelta) {

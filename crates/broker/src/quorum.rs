@@ -19,11 +19,12 @@ pub trait MetadataQuorum: Send {
 
     fn state(&self) -> QuorumState;
 
-    /// Appends records as one batch, to be committed; returns the offset of the first.
-    fn append(&mut self, records: &[MetadataRecord], now_ms: i64) -> Result<i64, QuorumError>;
+    /// Takes records, the first of which has the next offset, to be committed. They stay together if they are no more
+    /// than one command may decide at once.
+    fn append(&mut self, records: Vec<MetadataRecord>, now_ms: i64) -> Result<(), QuorumError>;
 
     /// Waits until everything appended is committed.
-    fn commit(&mut self) -> Result<(), QuorumError>;
+    fn commit(&mut self, now_ms: i64) -> Result<(), QuorumError>;
 
     /// Writes a snapshot of `image`, which reflects everything committed, if it is time for one.
     fn maybe_snapshot(&mut self, image: &MetadataImage, now_ms: i64) -> Result<(), QuorumError>;

@@ -304,6 +304,13 @@ async fn join(
         // After a clean stop nothing was lost, and no partition needs a new leader.
         previous_broker_epoch: broker.logs.previous_broker_epoch().unwrap_or(-1),
     };
+    let again = registration.clone();
+    let rejoined = controller
+        .run(move |controller, context| controller.rejoin(context, &again))
+        .await?;
+    if let Some(broker_epoch) = rejoined {
+        return Ok(broker_epoch);
+    }
     let broker_epoch = controller
         .run(move |controller, context| controller.register_broker(context, &registration))
         .await?;

@@ -79,12 +79,7 @@ impl Controller {
         context: &Context<'_>,
         request: &Registration,
     ) -> Result<Outcome<i64>, ControlError> {
-        if request.cluster_id != self.cluster_id {
-            return Err(ControlError::ClusterId {
-                expected: self.cluster_id.clone(),
-                found: request.cluster_id.clone(),
-            });
-        }
+        self.check_cluster_id(request)?;
         let id = request.broker_id;
         let existing = self.image.broker(id).cloned();
         let same_incarnation = existing
@@ -95,14 +90,7 @@ impl Controller {
         {
             return Err(ControlError::DuplicateBroker);
         }
-        if request.is_migrating_zk_broker {
-            return Err(ControlError::ZkBroker);
-        }
-        self.check_directories(request)?;
-        self.check_features(request)?;
-        if request.endpoints.iter().any(|e| e.listener.is_empty()) {
-            return Err(ControlError::UnnamedListener);
-        }
+        self.check_contents(request)?;
         let mut records = Vec::new();
         let mut record = self.registration_record(request);
         match existing.filter(|_| same_incarnation) {
@@ -135,6 +123,34 @@ impl Controller {
         } else {
             self.leader_and_isr_updates(Leaving::fenced(broker), |p| p.isr.contains(&broker))
         }
+    }
+
+    /// Everything about a registration that has nothing to do with an earlier one.
+    pub(crate) fn check_registration(&self, request: &Registration) -> Result<(), ControlError> {
+        self.check_cluster_id(request)?;
+        self.check_contents(request)
+    }
+
+    fn check_cluster_id(&self, request: &Registration) -> Result<(), ControlError> {
+        if request.cluster_id == self.cluster_id {
+            return Ok(());
+        }
+        Err(ControlError::ClusterId {
+            expected: self.cluster_id.clone(),
+            found: request.cluster_id.clone(),
+        })
+    }
+
+    fn check_contents(&self, request: &Registration) -> Result<(), ControlError> {
+        if request.is_migrating_zk_broker {
+            return Err(ControlError::ZkBroker);
+        }
+        self.check_directories(request)?;
+        self.check_features(request)?;
+        if request.endpoints.iter().any(|e| e.listener.is_empty()) {
+            return Err(ControlError::UnnamedListener);
+        }
+        Ok(())
     }
 
     fn check_directories(&self, request: &Registration) -> Result<(), ControlError> {
@@ -194,7 +210,7 @@ impl Controller {
         Ok(())
     }
 
-    fn registration_record(&self, request: &Registration) -> RegisterBrokerRecord {
+    pub(crate) fn registration_record(&self, request: &Registration) -> RegisterBrokerRecord {
         let endpoint = |e: &Endpoint| BrokerEndpoint {
             name: e.listener.detached(),
             host: e.host.detached(),

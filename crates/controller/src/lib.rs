@@ -65,6 +65,7 @@ mod producer_ids;
 mod quotas;
 mod random;
 mod reassignments;
+mod rejoin;
 mod sessions;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ mod invariants;
 mod kafka;
 mod quotas;
 mod reassignments;
+mod rejoin;
 mod topics;
 
 use std::fmt::Write;

@@ -501,7 +501,7 @@ impl Log {
 
     fn note_epochs(&self, prepared: &Prepared<'_>) -> Result<(), AppendError> {
         let mut epochs = self.epochs();
-        let mut has_changed = false;
+        let mut has_changed = self.has_unwritten_epoch.load(Ordering::Acquire);
         for batch in &prepared.batches {
             let is_known = epochs
                 .latest()
@@ -511,7 +511,7 @@ impl Log {
             }
         }
         if has_changed {
-            self.write_epochs(&epochs)?;
+            self.write_epochs_unsynced(&epochs)?;
         }
         Ok(())
     }

@@ -14,7 +14,8 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use ottla_protocol::ids::TopicPartition;
@@ -24,6 +25,8 @@ use crate::disk::Disk;
 use crate::epoch_cache::EpochEntry;
 
 const VERSION: &str = "0";
+/// What one read asks for: the files of a partition are smaller.
+const SMALL_FILE_BYTES: usize = 512;
 
 /// Why a checkpoint file is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +41,8 @@ pub enum CheckpointFault {
     Entries { expected: usize, found: usize },
     #[error("line {0} is not an entry")]
     Line(usize),
+    #[error("its last line has no end")]
+    Cut,
 }
 
 /// What a file held: nothing if there is none, a fault if it cannot be used.
@@ -87,6 +92,10 @@ pub(crate) fn format_epochs(entries: &[EpochEntry]) -> String {
 }
 
 pub(crate) fn parse_epochs(text: &str) -> Result<Vec<EpochEntry>, CheckpointFault> {
+    // The file may have lost its end: it is synced later than it is written.
+    if !text.ends_with('\n') {
+        return Err(CheckpointFault::Cut);
+    }
     let mut entries = Vec::new();
     parse(text, |fields| {
         let [epoch, start_offset] = fields else {
@@ -107,6 +116,14 @@ pub(crate) fn read_epochs(path: &Path) -> io::Result<Loaded<Vec<EpochEntry>>> {
 
 pub(crate) fn write_epochs(disk: &Disk, path: &Path, entries: &[EpochEntry]) -> io::Result<()> {
     disk.replace_file_no_dir_sync(path, format_epochs(entries).as_bytes())
+}
+
+pub(crate) fn write_epochs_unsynced(
+    disk: &Disk,
+    path: &Path,
+    entries: &[EpochEntry],
+) -> io::Result<()> {
+    disk.replace_file_unsynced(path, format_epochs(entries).as_bytes())
 }
 
 pub(crate) fn format_partition_metadata(topic_id: Uuid) -> String {
@@ -163,11 +180,23 @@ fn shortened(text: &str) -> String {
     text.chars().take(20).collect()
 }
 
+/// The whole file. Most of them are so small that one read gets all.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut first = [0; SMALL_FILE_BYTES];
+    let len = file.read(&mut first)?;
+    let mut bytes = first[..len].to_vec();
+    if len == SMALL_FILE_BYTES {
+        file.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
 fn read<T>(
     path: &Path,
     parse: impl FnOnce(&str) -> Result<T, CheckpointFault>,
 ) -> io::Result<Loaded<T>> {
-    let bytes = match std::fs::read(path) {
+    let bytes = match read_file(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::Absent),
         Err(error) => return Err(error),

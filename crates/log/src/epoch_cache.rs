@@ -69,6 +69,15 @@ impl EpochCache {
         true
     }
 
+    /// Forgets epochs that begin at `end_offset` or later, save for one that begins there and that `known` has: it has no
+    /// batch yet, and may get some.
+    pub fn truncate_after(&mut self, end_offset: i64, known: &EpochCache) {
+        self.entries.retain(|entry| {
+            entry.start_offset < end_offset
+                || (entry.start_offset == end_offset && known.entries.contains(entry))
+        });
+    }
+
     /// Forgets epochs that begin at `end_offset` or later. Returns whether anything changed.
     pub fn truncate_from_end(&mut self, end_offset: i64) -> bool {
         let before = self.entries.len();

@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use crate::care::Care;
 use crate::error::{Context, StorageError};
 use crate::log::{Log, Writer};
-use crate::names::{FileKind, PARTITION_METADATA};
+use crate::names::{FileKind, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA};
 use crate::producer_state::snapshot;
 use crate::segment::Segment;
 
@@ -179,6 +179,7 @@ impl Log {
         let tail = self.tail.load();
         let segments = self.segments.load_full();
         self.sync_segments(&segments, tail.segment)
+            .and_then(|()| self.sync_epochs())
             .map_err(|error| self.log_dir.note(error))?;
         self.raise_recovery_point(tail.end_offset);
         Ok(())
@@ -209,6 +210,23 @@ impl Log {
             self.sync_dirs()?;
         }
         Ok(())
+    }
+
+    /// Makes the epochs of the batches durable that were just synced.
+    fn sync_epochs(&self) -> Result<(), StorageError> {
+        if self.has_unwritten_epoch.load(Ordering::Acquire) {
+            self.write_epochs_unsynced(&self.epochs())?;
+        }
+        if !self.has_unsynced_epochs.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let dir = self.dir.path();
+        let path = dir.join(LEADER_EPOCH_CHECKPOINT);
+        let disk = self.environment.disk();
+        disk.open(&path, false)
+            .and_then(|file| file.sync_data())
+            .context("sync", &path)?;
+        disk.sync_dir(&dir).context("sync", &*dir)
     }
 
     fn sync_dirs(&self) -> Result<(), StorageError> {
@@ -446,6 +464,9 @@ impl Log {
         let has_file = writer.snapshots.last() == Some(&writer.producers.end_offset);
         if !has_file && (writer.producers.end_offset > 0) {
             self.take_snapshot(writer, true)?;
+        }
+        if self.has_unwritten_epoch.load(Ordering::Acquire) {
+            self.write_epochs_unsynced(&self.epochs())?;
         }
         active.give_back_reserve()?;
         let needs_seal = active.needs_seal();

@@ -59,6 +59,10 @@ pub struct Log {
     pub(crate) flush: FlushGate,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) epochs: Mutex<EpochCache>,
+    /// `epochs` has an epoch without batches that the file does not have; it is written before the first of them.
+    pub(crate) has_unwritten_epoch: AtomicBool,
+    /// The file of epochs was written and not synced; it is before the recovery point moves.
+    pub(crate) has_unsynced_epochs: AtomicBool,
     pub(crate) is_closed: AtomicBool,
     /// Size of the active segment when the last producer snapshot was written.
     pub(crate) snapshot_position: AtomicU64,
@@ -218,24 +222,56 @@ impl Log {
         self.epochs().end_offset_for(epoch, self.log_end_offset())
     }
 
-    /// Notes the start of a leader epoch, durably: what a new leader does before it appends.
+    /// Notes the start of a leader epoch: what a new leader does before it appends.
+    ///
+    /// An epoch of which no batch is durable may be lost in a crash: the next start leads in a later one. So the file is
+    /// written when the first batch comes (at once where there is none yet), and synced with the batches.
     pub fn assign_epoch_start_offset(
         &self,
         epoch: i32,
         start_offset: i64,
     ) -> Result<(), StorageError> {
         let mut epochs = self.epochs();
-        if epochs.assign(epoch, start_offset) {
-            self.write_epochs(&epochs)?;
+        let is_first =
+            epochs.latest().is_none() && !self.has_unwritten_epoch.load(Ordering::Acquire);
+        if !epochs.assign(epoch, start_offset) {
+            return Ok(());
         }
+        if !is_first {
+            self.has_unwritten_epoch.store(true, Ordering::Release);
+            return Ok(());
+        }
+        // There is nothing that a crash could spoil.
+        let path = self.dir.path().join(LEADER_EPOCH_CHECKPOINT);
+        let text = checkpoint::format_epochs(epochs.entries());
+        self.environment
+            .disk()
+            .write_file(&path, text.as_bytes(), false)
+            .context("write", &path)
+            .map_err(|error| self.log_dir.note(error))?;
+        self.has_unsynced_epochs.store(true, Ordering::Release);
         Ok(())
     }
 
+    /// Writes the file of epochs, durably.
     pub(crate) fn write_epochs(&self, epochs: &EpochCache) -> Result<(), StorageError> {
         let path = self.dir.path().join(LEADER_EPOCH_CHECKPOINT);
         checkpoint::write_epochs(self.environment.disk(), &path, epochs.entries())
             .context("write", &path)
-            .map_err(|error| self.log_dir.note(error))
+            .map_err(|error| self.log_dir.note(error))?;
+        self.has_unwritten_epoch.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Writes the file of epochs; it is durable with the next flush of batches.
+    pub(crate) fn write_epochs_unsynced(&self, epochs: &EpochCache) -> Result<(), StorageError> {
+        let path = self.dir.path().join(LEADER_EPOCH_CHECKPOINT);
+        checkpoint::write_epochs_unsynced(self.environment.disk(), &path, epochs.entries())
+            .context("write", &path)
+            .map_err(|error| self.log_dir.note(error))?;
+        self.has_unsynced_epochs.store(true, Ordering::Release);
+        self.has_unwritten_epoch.store(false, Ordering::Release);
+        Ok(())
     }
 
     /// What DescribeProducers shows.

@@ -127,6 +127,8 @@ pub(crate) struct Loader<'a> {
     pub dir: Arc<DirPath>,
     pub config: &'a Arc<LogConfig>,
     pub options: &'a OpenOptions,
+    /// The log's directory was made just now, and is empty.
+    pub is_fresh: bool,
     pub report: RecoveryReport,
 }
 
@@ -165,22 +167,35 @@ fn open_in(
     options: &OpenOptions,
     path: PathBuf,
 ) -> Result<(Arc<Log>, RecoveryReport), OpenError> {
-    std::fs::create_dir_all(&path).context("create", &path)?;
+    let is_fresh = begin_dir(&path).context("create", &path)?;
     let mut loader = Loader {
         environment,
         partition,
         dir: DirPath::new(path),
         config: &config,
         options,
+        is_fresh,
         report: RecoveryReport::default(),
     };
     let topic_id = loader.load_topic_id()?;
-    let files = loader.list_files()?;
+    let files = match is_fresh {
+        true => Vec::new(),
+        false => loader.list_files()?,
+    };
     let segments = loader.load_segments(&files)?;
     let snapshots = loader.snapshots(&files, &segments)?;
     let epochs = loader.load_epochs(&segments)?;
     let recovered = recovery::recover(&mut loader, segments, snapshots, epochs)?;
     Ok(assemble(loader, log_dir, topic_id, recovered))
+}
+
+/// Makes a log's directory; returns whether there was none.
+fn begin_dir(path: &Path) -> std::io::Result<bool> {
+    match std::fs::create_dir(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(_) => std::fs::create_dir_all(path).map(|()| false),
+    }
 }
 
 fn assemble(
@@ -195,6 +210,7 @@ fn assemble(
         dir,
         config,
         options,
+        is_fresh: _,
         report,
     } = loader;
     let active = recovered.segments.last().expect("recovery gives a segment");
@@ -226,6 +242,8 @@ fn assemble(
             roll_jitter_ms: 0,
         }),
         epochs: Mutex::new(recovered.epochs),
+        has_unwritten_epoch: AtomicBool::new(recovered.has_unwritten_epoch),
+        has_unsynced_epochs: AtomicBool::new(false),
         is_closed: AtomicBool::new(false),
         is_listed_dirty: AtomicBool::new(false),
         snapshot_position: AtomicU64::new(0),
@@ -257,8 +275,18 @@ impl Loader<'_> {
 
     fn load_topic_id(&mut self) -> Result<Option<Uuid>, OpenError> {
         let path = self.path().join(PARTITION_METADATA);
-        let loaded = checkpoint::read_partition_metadata(&path).context("read", &path)?;
         let wanted = self.options.topic_id.filter(|id| !id.is_zero());
+        if self.is_fresh {
+            if let Some(topic_id) = wanted {
+                let text = checkpoint::format_partition_metadata(topic_id);
+                self.environment
+                    .disk()
+                    .write_file(&path, text.as_bytes(), false)
+                    .context("write", &path)?;
+            }
+            return Ok(wanted);
+        }
+        let loaded = checkpoint::read_partition_metadata(&path).context("read", &path)?;
         match (loaded, wanted) {
             (Loaded::Present(found), Some(expected)) if found != expected => {
                 return Err(OpenError::InconsistentTopicId {
@@ -421,15 +449,15 @@ impl Loader<'_> {
         let mut segments = Vec::with_capacity(by_base.len());
         for (_, segment) in by_base {
             let segment = Arc::new(segment);
-            self.load_indexes(&segment)?;
+            self.load_indexes(&segment, &IndexFiles::of(files, segment.base_offset))?;
             segments.push(segment);
         }
         Ok(segments)
     }
 
     /// Takes the indexes as they are, or builds those again that cannot be right.
-    fn load_indexes(&mut self, segment: &Segment) -> Result<(), OpenError> {
-        let reason = index_fault(segment)?;
+    fn load_indexes(&mut self, segment: &Segment, files: &IndexFiles) -> Result<(), OpenError> {
+        let reason = index_fault(segment, files)?;
         if let Some((path, reason)) = reason {
             // After a crash an index that was not flushed is as it may be.
             let was_durable =
@@ -438,6 +466,9 @@ impl Loader<'_> {
                 self.note(RecoveryNote::IndexRebuilt { path, reason });
             }
             recovery::rebuild_indexes(self, segment)?;
+        }
+        if !files.has_aborted {
+            return Ok(());
         }
         if let Err(fault) = segment
             .txn_index
@@ -484,6 +515,9 @@ impl Loader<'_> {
 
     /// The epochs as checkpointed; built from the batches if the file is damaged, or missing though there are some.
     fn load_epochs(&mut self, segments: &[Arc<Segment>]) -> Result<EpochCache, OpenError> {
+        if self.is_fresh {
+            return Ok(EpochCache::default());
+        }
         let path = self.path().join(LEADER_EPOCH_CHECKPOINT);
         match checkpoint::read_epochs(&path).context("read", &path)? {
             Loaded::Present(entries) => return Ok(EpochCache::from_entries(entries)),
@@ -501,8 +535,36 @@ impl Loader<'_> {
     }
 }
 
+/// Which index files of a segment have something in them: the others need not be opened.
+struct IndexFiles {
+    offset_len: Option<u64>,
+    time_len: Option<u64>,
+    has_aborted: bool,
+}
+
+impl IndexFiles {
+    fn of(files: &[(ParsedName, u64)], base_offset: i64) -> IndexFiles {
+        let len_of = |kind| {
+            let at =
+                files.binary_search_by_key(&(base_offset, kind), |(n, _)| (n.base_offset, n.kind));
+            at.ok().map(|at| files[at].1)
+        };
+        IndexFiles {
+            offset_len: len_of(FileKind::OffsetIndex),
+            time_len: len_of(FileKind::TimeIndex),
+            has_aborted: len_of(FileKind::TxnIndex).is_some_and(|len| len > 0),
+        }
+    }
+}
+
 /// The first index of a segment that cannot be used, and why.
-fn index_fault(segment: &Segment) -> Result<Option<(PathBuf, String)>, StorageError> {
+fn index_fault(
+    segment: &Segment,
+    files: &IndexFiles,
+) -> Result<Option<(PathBuf, String)>, StorageError> {
+    if (files.offset_len, files.time_len) == (Some(0), Some(0)) {
+        return Ok(None);
+    }
     let size = segment.size();
     let path = segment.path(FileKind::OffsetIndex);
     let fault = match segment.offset_index.load() {

@@ -10,17 +10,17 @@ use std::io::{Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::OpenOptions;
 use crate::disk::with_suffix;
 use crate::epoch_cache::EpochCache;
 use crate::error::{Context, Damage, DamageReason, OpenError, ReadError, StorageError};
-use crate::names::{DELETED_SUFFIX, FileKind, LEADER_EPOCH_CHECKPOINT};
+use crate::names::{DELETED_SUFFIX, FileKind};
 use crate::open::{Loader, RecoveryNote};
 use crate::producer_state::{ProducerState, snapshot};
 use crate::replay::{self, read_marker};
 use crate::scan::{LARGE_WINDOW, Scan, ScanError, ScannedBatch};
 use crate::segment::Segment;
 use crate::txn_index::AbortedTxn;
-use crate::{OpenOptions, checkpoint};
 
 /// Marks a file with a damaged tail; Kafka does not look at such names.
 const DAMAGED_SUFFIX: &str = ".damaged";
@@ -37,6 +37,8 @@ pub(crate) struct Recovered {
     pub producers: ProducerState,
     pub snapshots: Vec<i64>,
     pub epochs: EpochCache,
+    /// The file of epochs does not say what was found here.
+    pub has_unwritten_epoch: bool,
     pub since_index_entry: u64,
     pub unflushed_bytes: u64,
 }
@@ -121,6 +123,18 @@ fn create_segment(loader: &Loader<'_>, base_offset: i64) -> Result<Arc<Segment>,
         0,
         loader.options.now_ms,
     );
+    if loader.is_fresh {
+        // Nothing that was there before has to be cut, and nobody needs the files yet.
+        for kind in [FileKind::Log, FileKind::OffsetIndex, FileKind::TimeIndex] {
+            let path = segment.path(kind);
+            loader
+                .environment
+                .disk()
+                .create_new(&path)
+                .context("create", &path)?;
+        }
+        return Ok(Arc::new(segment));
+    }
     segment.file_or_create()?;
     segment.reset_derived()?;
     Ok(Arc::new(segment))
@@ -299,6 +313,9 @@ impl Recovery<'_, '_> {
         expected: i64,
         build: bool,
     ) -> Result<SegmentEnd, OpenError> {
+        if segment.size() == 0 {
+            return Ok(end_of_scan(segment, None, expected));
+        }
         let file = segment.file()?;
         let mut scan = Scan::new(&file, position, segment.size(), LARGE_WINDOW).expecting(expected);
         let mut next_offset = expected;
@@ -470,12 +487,8 @@ impl Recovery<'_, '_> {
         // The high watermark is not known yet, so that decided transactions wait for it no longer than for the start.
         self.producers.on_high_watermark(end_offset);
         self.epochs.truncate_from_start(log_start_offset);
-        self.epochs.truncate_from_end(end_offset);
-        if self.epochs != *epochs_before {
-            let path = self.loader.dir.path().join(LEADER_EPOCH_CHECKPOINT);
-            checkpoint::write_epochs(self.loader.environment.disk(), &path, self.epochs.entries())
-                .context("write", &path)?;
-        }
+        self.epochs.truncate_after(end_offset, epochs_before);
+        let has_unwritten_epoch = self.epochs != *epochs_before;
         let recovery_point = if self.loader.options.is_clean {
             end_offset
         } else {
@@ -493,6 +506,7 @@ impl Recovery<'_, '_> {
             producers: self.producers,
             snapshots: self.snapshots,
             epochs: self.epochs,
+            has_unwritten_epoch,
             since_index_entry: self.since_index_entry,
             unflushed_bytes: if recovery_point < end_offset {
                 scanned

@@ -11,6 +11,8 @@ use ottla_protocol::{Str, Uuid};
 
 use crate::access::{QuotaEntity, ScramUser};
 use crate::config::ConfigResource;
+use crate::features::Features;
+use crate::image::MetadataImage;
 use crate::topic::{Partition, Topic};
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -79,6 +81,38 @@ pub struct LocalReplica {
 impl MetadataDelta {
     pub fn is_empty(&self) -> bool {
         *self == MetadataDelta::default()
+    }
+
+    /// All of an image as a change from nothing.
+    pub fn of(image: &MetadataImage) -> MetadataDelta {
+        let created = |topic: &Arc<Topic>| {
+            let partitions = topic.partitions.iter().map(|(index, partition)| {
+                let delta = PartitionDelta {
+                    before: None,
+                    after: Arc::clone(partition),
+                };
+                (*index, delta)
+            });
+            let delta = TopicDelta {
+                name: topic.name.clone(),
+                created: true,
+                partitions: partitions.collect(),
+            };
+            (topic.id, delta)
+        };
+        MetadataDelta {
+            topics: image.topics().map(created).collect(),
+            deleted_topics: BTreeMap::new(),
+            brokers: image.brokers.keys().copied().collect(),
+            controllers: image.controllers.keys().copied().collect(),
+            configs: image.configs.keys().cloned().collect(),
+            features: image.features != Features::default(),
+            producer_ids: image.next_producer_id.is_some(),
+            client_quotas: image.client_quotas.keys().cloned().collect(),
+            acls: image.acls.keys().copied().collect(),
+            scram: image.scram.keys().cloned().collect(),
+            delegation_tokens: image.delegation_tokens.keys().cloned().collect(),
+        }
     }
 
     pub fn local_changes(&self, broker: i32) -> LocalChanges {

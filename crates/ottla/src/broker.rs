@@ -1,6 +1,6 @@
 //! `ottla broker`, which is also plain `ottla`: reads the configuration, runs the broker until it is told to stop.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -138,6 +138,7 @@ fn init_log() -> LogControl {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .with_filter_reloading();
     let handle = subscriber.reload_handle();

@@ -7,7 +7,8 @@
 //!     quorum-state                             the last leader epoch, as Kafka's controllers keep it
 //! ```
 //!
-//! Invariant: each start leads in an epoch of its own, higher than all before.
+//! Invariant: each start leads in an epoch of its own, higher than all before. A batch is written when all before it are
+//! durable, so that a damaged one with another behind it was durable once.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,6 +36,10 @@ const REPLAY_BYTES: usize = 1 << 20;
 /// Snapshots that are kept: the newest, and one before it in case the newest is damaged.
 const SNAPSHOTS_KEPT: usize = 2;
 
+/// Records of a batch, which keeps it below the size that Kafka's quorum takes (8 MiB). What must be seen as a whole is
+/// less.
+const RECORDS_PER_BATCH_MAX: usize = ottla_controller::RECORDS_PER_COMMAND_MAX;
+
 /// What the metadata log is configured with.
 #[derive(Debug, Clone)]
 pub struct LocalQuorumConfig {
@@ -53,8 +58,46 @@ pub struct LocalQuorum {
     bytes_since_snapshot: u64,
     snapshot_ms: i64,
     metadata_version: MetadataVersion,
+    /// To be written by the next commit.
+    pending: Pending,
     /// The voters, where the log lists them: kept for the snapshots that take its place.
     voters: Option<VotersRecord>,
+}
+
+/// Records that wait for a commit.
+#[derive(Default)]
+struct Pending {
+    records: Vec<MetadataRecord>,
+    /// Where each decision ends: what was decided at once stays in one batch.
+    ends: Vec<usize>,
+}
+
+impl Pending {
+    fn add(&mut self, records: Vec<MetadataRecord>) {
+        self.records.extend(records);
+        self.ends.push(self.records.len());
+    }
+
+    /// The records in batches: whole decisions, and of those that are too large for a batch parts.
+    fn batches(&self) -> Vec<&[MetadataRecord]> {
+        let mut batches = Vec::new();
+        let (mut start, mut whole) = (0, 0);
+        for &end in &self.ends {
+            if end - start > RECORDS_PER_BATCH_MAX && whole > start {
+                batches.push(&self.records[start..whole]);
+                start = whole;
+            }
+            while end - start > RECORDS_PER_BATCH_MAX {
+                batches.push(&self.records[start..start + RECORDS_PER_BATCH_MAX]);
+                start += RECORDS_PER_BATCH_MAX;
+            }
+            whole = end;
+        }
+        if start < whole {
+            batches.push(&self.records[start..whole]);
+        }
+        batches
+    }
 }
 
 /// What a replay has come to.
@@ -120,6 +163,7 @@ impl LocalQuorum {
             bytes_since_snapshot,
             snapshot_ms: now_ms,
             metadata_version,
+            pending: Pending::default(),
             voters,
         };
         quorum.begin_epoch(now_ms)?;
@@ -130,8 +174,7 @@ impl LocalQuorum {
     fn begin_epoch(&mut self, now_ms: i64) -> Result<(), QuorumError> {
         let ids = [self.config.node_id];
         let change = leader_change(self.config.node_id, &ids, &ids);
-        self.append_batch(control_batch(self.position(now_ms), &[change])?, now_ms)?;
-        self.commit()
+        self.append_batch(control_batch(self.position(now_ms), &[change])?, now_ms)
     }
 
     fn position(&self, timestamp_ms: i64) -> BatchPosition {
@@ -142,18 +185,21 @@ impl LocalQuorum {
         }
     }
 
-    fn append_batch(&mut self, batch: Bytes, now_ms: i64) -> Result<i64, QuorumError> {
+    /// Writes a batch and makes it durable, with which it is committed.
+    fn append_batch(&mut self, batch: Bytes, now_ms: i64) -> Result<(), QuorumError> {
         self.bytes_since_snapshot += batch.len() as u64;
-        let appended =
-            self.log
-                .append_as_leader(&[batch], &LeaderAppend::coordinator(self.epoch), now_ms)?;
-        Ok(appended.first_offset)
+        self.log
+            .append_as_leader(&[batch], &LeaderAppend::coordinator(self.epoch), now_ms)?;
+        self.log.flush()?;
+        self.log.set_high_watermark(self.log.log_end_offset());
+        Ok(())
     }
 }
 
 impl MetadataQuorum for LocalQuorum {
     fn next_offset(&self) -> i64 {
-        self.log.log_end_offset()
+        let pending = i64::try_from(self.pending.records.len()).unwrap_or(i64::MAX);
+        self.log.log_end_offset().saturating_add(pending)
     }
 
     fn state(&self) -> QuorumState {
@@ -164,22 +210,23 @@ impl MetadataQuorum for LocalQuorum {
         }
     }
 
-    fn append(&mut self, records: &[MetadataRecord], now_ms: i64) -> Result<i64, QuorumError> {
-        for record in records {
-            if let MetadataRecord::FeatureLevel(feature) = record
-                && *feature.name == *ottla_metadata::METADATA_VERSION_FEATURE
-                && let Some(version) = MetadataVersion::from_level(feature.feature_level)
-            {
-                self.metadata_version = version;
-            }
+    fn append(&mut self, records: Vec<MetadataRecord>, now_ms: i64) -> Result<(), QuorumError> {
+        let version = records.iter().rev().find_map(version_of);
+        if let Some(version) = version.filter(|version| *version != self.metadata_version) {
+            // What was decided before is written in the version of before.
+            self.commit(now_ms)?;
+            self.metadata_version = version;
         }
-        let batch = record_batch(self.position(now_ms), self.metadata_version, records)?;
-        self.append_batch(batch, now_ms)
+        self.pending.add(records);
+        Ok(())
     }
 
-    fn commit(&mut self) -> Result<(), QuorumError> {
-        self.log.flush()?;
-        self.log.set_high_watermark(self.log.log_end_offset());
+    fn commit(&mut self, now_ms: i64) -> Result<(), QuorumError> {
+        let pending = std::mem::take(&mut self.pending);
+        for records in pending.batches() {
+            let batch = record_batch(self.position(now_ms), self.metadata_version, records)?;
+            self.append_batch(batch, now_ms)?;
+        }
         Ok(())
     }
 
@@ -215,6 +262,18 @@ impl MetadataQuorum for LocalQuorum {
 
     fn close(&mut self) -> Result<(), QuorumError> {
         Ok(self.log.close()?)
+    }
+}
+
+/// The metadata version that a record puts in force.
+fn version_of(record: &MetadataRecord) -> Option<MetadataVersion> {
+    match record {
+        MetadataRecord::FeatureLevel(feature)
+            if *feature.name == *ottla_metadata::METADATA_VERSION_FEATURE =>
+        {
+            MetadataVersion::from_level(feature.feature_level)
+        }
+        _ => None,
     }
 }
 
@@ -285,3 +344,6 @@ impl Replayed {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,7 +121,8 @@ fn list_dir(
     let mut jobs = Vec::new();
     for entry in std::fs::read_dir(path).context("list", path)? {
         let entry = entry.context("list", path)?;
-        if !entry.path().is_dir() {
+        let kind = entry.file_type().context("look at", entry.path())?;
+        if !kind.is_dir() && !(kind.is_symlink() && entry.path().is_dir()) {
             continue;
         }
         let name = entry.file_name();

@@ -71,6 +71,10 @@ impl MetaProperties {
             None => None,
         };
         let cluster_id = pairs.remove(CLUSTER_ID);
+        if version == "0" && node_id.is_none() {
+            // What is left of a file that was cut, its version gone with the rest.
+            return Err(MetaPropertiesFault::Missing { key: VERSION });
+        }
         if version == "1" {
             if cluster_id.is_none() {
                 return Err(MetaPropertiesFault::Missing { key: CLUSTER_ID });
@@ -189,6 +193,13 @@ mod tests {
     fn what_makes_no_sense_is_a_fault() {
         for (text, fault) in [
             ("version=2", MetaPropertiesFault::Version("2".to_owned())),
+            // What may be left of a file that was cut.
+            ("", MetaPropertiesFault::Missing { key: "version" }),
+            ("clu", MetaPropertiesFault::Missing { key: "version" }),
+            (
+                "#\ncluster.id=c\nnode.id=1\nversi",
+                MetaPropertiesFault::Missing { key: "version" },
+            ),
             (
                 "version=1\nnode.id=1",
                 MetaPropertiesFault::Missing { key: "cluster.id" },

@@ -325,3 +325,30 @@ fn damaged_checkpoints_are_told_and_cost_only_time() {
     assert_eq!(records(&log, 0, 1000).len(), 50);
     assert_eq!(log.latest_epoch(), Some(0));
 }
+
+#[test]
+fn an_epoch_is_written_with_its_first_batch_and_not_before() {
+    let root = tempfile::tempdir().unwrap();
+    let (manager, _) = start(&[root.path()], 0);
+    let log = create(&manager, "t", 0);
+    let file = || read(root.path().join("t-0/leader-epoch-checkpoint"));
+    // Kafka has the file of a fresh leader at once.
+    log.assign_epoch_start_offset(0, 0).unwrap();
+    assert_eq!(file(), "0\n1\n0 0\n");
+    append(&log, &[1]);
+    for epoch in 1..4 {
+        log.assign_epoch_start_offset(epoch, 1).unwrap();
+    }
+    assert_eq!(file(), "0\n1\n0 0\n");
+    assert_eq!(log.latest_epoch(), Some(3));
+    log.append_as_leader(
+        &[crate::testing::batch(&[2])],
+        &crate::LeaderAppend::client(3),
+        0,
+    )
+    .unwrap();
+    assert_eq!(file(), "0\n2\n0 0\n3 1\n");
+    log.assign_epoch_start_offset(4, 2).unwrap();
+    manager.shutdown(1);
+    assert_eq!(file(), "0\n3\n0 0\n3 1\n4 2\n");
+}

@@ -140,6 +140,8 @@ impl Platter {
 #[derive(Debug, Clone)]
 enum Step {
     Append(u8),
+    /// A leader epoch begins.
+    Lead,
     Flush,
     Settle,
     Roll,
@@ -149,6 +151,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         10 => (1u8..5).prop_map(Step::Append),
+        2 => Just(Step::Lead),
         2 => Just(Step::Flush),
         2 => Just(Step::Settle),
         1 => Just(Step::Roll),
@@ -158,12 +161,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 const PRODUCER: i64 = 5;
 
-fn how() -> LeaderAppend {
-    LeaderAppend::client(0)
-}
-
 fn send(
     log: &crate::Log,
+    leader_epoch: i32,
     sequence: i32,
     count: u8,
 ) -> Result<crate::AppendInfo, crate::AppendError> {
@@ -175,7 +175,8 @@ fn send(
     let timestamps: Vec<i64> = (0..i64::from(count))
         .map(|n| i64::from(sequence) + n)
         .collect();
-    log.append_as_leader(&[batch_of(&timestamps, producer, false)], &how(), 0)
+    let batch = batch_of(&timestamps, producer, false);
+    log.append_as_leader(&[batch], &LeaderAppend::client(leader_epoch), 0)
 }
 
 proptest! {
@@ -198,11 +199,20 @@ proptest! {
         let fixture = Fixture::with_disk(config, Disk::with_faults(platter.clone()));
         let log = fixture.fresh();
         let mut sequence = 0;
+        // The epoch of each record.
+        let mut epochs = Vec::new();
+        let mut epoch = 0;
+        log.assign_epoch_start_offset(epoch, 0).unwrap();
         for step in &steps {
             match step {
                 Step::Append(count) => {
-                    send(&log, sequence, *count).unwrap();
+                    send(&log, epoch, sequence, *count).unwrap();
                     sequence += i32::from(*count);
+                    epochs.resize(sequence as usize, epoch);
+                }
+                Step::Lead => {
+                    epoch += 1;
+                    log.assign_epoch_start_offset(epoch, log.log_end_offset()).unwrap();
                 }
                 Step::Flush => log.flush().unwrap(),
                 Step::Settle => {
@@ -234,12 +244,16 @@ proptest! {
             .map(|offset| (offset, offset))
             .collect();
         prop_assert_eq!(found, expected);
+        for offset in log.log_start_offset()..log.log_end_offset() {
+            let known = log.epoch_for_offset(offset);
+            prop_assert_eq!(known, Some(epochs[offset as usize]), "at {}", offset);
+        }
         // The producer is known by what is left of its batches.
         let next = log.log_end_offset() as i32;
         if next as i64 > log.log_start_offset() {
-            prop_assert!(send(&log, next + 1, 1).is_err());
+            prop_assert!(send(&log, epoch + 1, next + 1, 1).is_err());
         }
-        let info = send(&log, next, 2).unwrap();
+        let info = send(&log, epoch + 1, next, 2).unwrap();
         prop_assert_eq!(info.first_offset, i64::from(next));
     }
 }
