@@ -106,6 +106,9 @@ const SHOWN: &[(&str, &str, usize)] = &[
     ("records_per_second", "records/s", 0),
     ("requests_per_second", "requests/s", 0),
     ("cpu_seconds", "CPU s", 2),
+    ("cpu_user_seconds", "user CPU s", 2),
+    ("cpu_system_seconds", "system CPU s", 2),
+    ("stop_seconds", "stop, s", 2),
     ("cpu_seconds_per_gb", "CPU s/GB", 3),
     (
         "cpu_seconds_per_100k_requests",

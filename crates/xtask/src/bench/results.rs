@@ -134,11 +134,11 @@ impl Machine {
     }
 }
 
-/// Memory that a program can have without swapping.
-pub fn memory_available_bytes() -> f64 {
+/// Memory that nothing uses, not even the page cache.
+pub fn memory_free_bytes() -> f64 {
     memory_gb(
         &fs::read_to_string("/proc/meminfo").unwrap_or_default(),
-        "MemAvailable",
+        "MemFree",
     ) * 1e9
 }
 

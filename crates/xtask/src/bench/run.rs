@@ -23,8 +23,8 @@ use crate::clients::{BROKER_START_SECONDS_MAX, Places};
 const STOP_SECONDS_MAX: u64 = 120;
 /// Disk that must stay free beside what a scenario writes.
 const DISK_SPARE_BYTES: u64 = 2_000_000_000;
-/// Memory that is touched beforehand is at most this part of what is available.
-const WARM_PART_MAX: f64 = 0.6;
+/// Which part of the free memory is touched before a run.
+const WARM_PART: f64 = 0.9;
 const PAGE_BYTES: usize = 4096;
 
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +96,7 @@ pub fn scenario(
             if cases.is_empty() {
                 continue;
             }
-            warm_memory(scenario.disk_bytes(rules.size));
+            warm_memory();
             let home = rules
                 .home
                 .join(format!("{}-{system:?}", scenario.name).to_lowercase());
@@ -177,9 +177,10 @@ fn check_disk(scenario: &Scenario, rules: &Rules<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Touches as much memory as a run will fill, so that no run pays for what its guest was not given yet.
-fn warm_memory(bytes: u64) {
-    let bytes = (bytes as f64).min(results::memory_available_bytes() * WARM_PART_MAX) as usize;
+/// Touches the memory that is free, so that no run pays for what its guest was not given yet: which of
+/// the free pages a run will have, nobody can say.
+fn warm_memory() {
+    let bytes = (results::memory_free_bytes() * WARM_PART) as usize;
     let mut memory = vec![0_u8; bytes];
     for page in memory.chunks_mut(PAGE_BYTES) {
         page[0] = 1;

@@ -72,7 +72,7 @@ pub struct Scenario {
     /// Settings of both brokers, beside their defaults.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
-    /// Bytes that a run leaves on the disk: looked for before, and warmed in memory.
+    /// Bytes that a run leaves on the disk: looked for before.
     pub disk: [u64; 3],
     /// Words of the cases, with their values in full, quick and smoke.
     #[serde(default)]
