@@ -31,7 +31,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::debug;
 
-pub use admin::{ConfigChange, NewTopic, OffsetSpec, Offsets, Resource, member_assignment};
+pub use admin::{ConfigChange, GroupView, MemberView, NewTopic, OffsetSpec, Offsets, Resource};
 pub use assignor::Assignment;
 pub use cluster::{Broker, Cluster};
 pub use consumer::{Consumer, ConsumerConfig, Fetched, Position};

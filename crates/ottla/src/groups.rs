@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Subcommand;
-use ottla_net::client::{Client, ClientError, OffsetSpec, Offsets, Position, member_assignment};
-use ottla_protocol::messages::describe_groups_response::DescribedGroup;
+use ottla_net::client::{Client, ClientError, GroupView, OffsetSpec, Offsets, Position};
 use serde::Serialize;
 
 use crate::cluster::ClusterArgs;
@@ -188,37 +187,33 @@ async fn describe_group(client: &Client, group: &str) -> Result<GroupDescription
             end,
             lag: at.zip(end).map(|(at, end)| (end - at).max(0)),
             owner,
-            member: owner.map(|owner| described.members[owner].member_id.to_string()),
+            member: owner.map(|owner| described.members[owner].id.clone()),
             topic: key.0,
             partition: key.1,
         }
     });
     let members = described.members.iter().map(|member| Member {
-        member: member.member_id.to_string(),
-        instance: member.group_instance_id.as_ref().map(|id| id.to_string()),
-        client: member.client_id.to_string(),
-        host: member.client_host.to_string(),
+        member: member.id.clone(),
+        instance: member.instance.clone(),
+        client: member.client.clone(),
+        host: member.host.clone(),
     });
     Ok(GroupDescription {
         group: group.to_owned(),
-        state: described.group_state.to_string(),
-        assignor: described.protocol_data.to_string(),
+        state: described.state.clone(),
+        assignor: described.assignor.clone(),
         members: members.collect(),
         partitions: partitions.collect(),
     })
 }
 
 /// Which member reads which partition.
-fn owners(described: &DescribedGroup) -> BTreeMap<(String, i32), usize> {
+fn owners(described: &GroupView) -> BTreeMap<(String, i32), usize> {
     let mut owners = BTreeMap::new();
     for (index, member) in described.members.iter().enumerate() {
-        let assignment = member_assignment(&member.member_assignment).unwrap_or_default();
-        for (topic, partitions) in assignment {
-            owners.extend(
-                partitions
-                    .into_iter()
-                    .map(|partition| ((topic.clone(), partition), index)),
-            );
+        for (topic, partitions) in &member.assignment {
+            let keys = partitions.iter();
+            owners.extend(keys.map(|partition| ((topic.clone(), *partition), index)));
         }
     }
     owners

@@ -23,7 +23,8 @@ use ottla_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
 use ottla_protocol::messages::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest,
+    consumer_group_describe_response,
+    ConsumerGroupDescribeRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest,
     DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
     IncrementalAlterConfigsRequest, ListGroupsRequest, ListOffsetsRequest, OffsetCommitRequest,
     OffsetFetchRequest,
@@ -42,10 +43,66 @@ const ALTER_CONFIGS_VERSIONS: RangeInclusive<i16> = 0..=1;
 const LIST_OFFSETS_VERSIONS: RangeInclusive<i16> = 1..=7;
 const LIST_GROUPS_VERSIONS: RangeInclusive<i16> = 0..=5;
 const DESCRIBE_GROUPS_VERSIONS: RangeInclusive<i16> = 0..=5;
+const CONSUMER_GROUP_DESCRIBE_VERSIONS: RangeInclusive<i16> = 0..=1;
 const DELETE_GROUPS_VERSIONS: RangeInclusive<i16> = 0..=2;
 const OFFSET_FETCH_VERSIONS: RangeInclusive<i16> = 2..=7;
 const OFFSET_COMMIT_VERSIONS: RangeInclusive<i16> = 2..=9;
 const LOG_DIRS_VERSIONS: RangeInclusive<i16> = 1..=4;
+
+/// What a coordinator tells of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupView {
+    pub state: String,
+    pub assignor: String,
+    pub members: Vec<MemberView>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberView {
+    pub id: String,
+    pub instance: Option<String>,
+    pub client: String,
+    pub host: String,
+    /// Empty where the group's protocol is not one of consumers.
+    pub assignment: Assignment,
+}
+
+impl GroupView {
+    fn classic(group: DescribedGroup) -> Self {
+        let members = group.members.into_iter().map(|member| MemberView {
+            id: member.member_id.to_string(),
+            instance: member.group_instance_id.map(|id| id.to_string()),
+            client: member.client_id.to_string(),
+            host: member.client_host.to_string(),
+            assignment: decode_assignment(&member.member_assignment).unwrap_or_default(),
+        });
+        Self {
+            state: group.group_state.to_string(),
+            assignor: group.protocol_data.to_string(),
+            members: members.collect(),
+        }
+    }
+
+    fn of_consumers(group: consumer_group_describe_response::DescribedGroup) -> Self {
+        let members = group.members.into_iter().map(|member| {
+            let topics = member.assignment.topic_partitions.into_iter();
+            MemberView {
+                id: member.member_id.to_string(),
+                instance: member.instance_id.map(|id| id.to_string()),
+                client: member.client_id.to_string(),
+                host: member.client_host.to_string(),
+                assignment: topics
+                    .map(|topic| (topic.topic_name.to_string(), topic.partitions))
+                    .collect(),
+            }
+        });
+        Self {
+            state: group.group_state.to_string(),
+            assignor: group.assignor_name.to_string(),
+            members: members.collect(),
+        }
+    }
+}
 
 #[derive(Debug, Clone)]
 pub struct NewTopic {
@@ -378,8 +435,38 @@ impl Client {
         Ok(groups)
     }
 
-    /// One group of the classic protocol.
-    pub async fn describe_group(&self, group: &str) -> Result<DescribedGroup, ClientError> {
+    /// One group, of the consumer protocol (KIP-848) or of the classic one.
+    pub async fn describe_group(&self, group: &str) -> Result<GroupView, ClientError> {
+        match self.describe_consumer_group(group).await {
+            // Of the classic protocol, or of a broker that knows no other.
+            Err(ClientError::UnsupportedApi { .. }) => self.describe_classic_group(group).await,
+            Err(error) if error.is_unknown() => self.describe_classic_group(group).await,
+            described => described,
+        }
+    }
+
+    async fn describe_consumer_group(&self, group: &str) -> Result<GroupView, ClientError> {
+        let request = ConsumerGroupDescribeRequest {
+            group_ids: vec![Str::from(group)],
+            ..ConsumerGroupDescribeRequest::default()
+        };
+        self.retry(|| async {
+            let response = self
+                .call_coordinator(group, &request, CONSUMER_GROUP_DESCRIBE_VERSIONS)
+                .await?;
+            let subject = || format!("group {group}");
+            let described = only(response.groups, ApiKey::ConsumerGroupDescribe, subject)?;
+            check(
+                subject,
+                described.error_code,
+                described.error_message.as_deref(),
+            )?;
+            Ok(GroupView::of_consumers(described))
+        })
+        .await
+    }
+
+    async fn describe_classic_group(&self, group: &str) -> Result<GroupView, ClientError> {
         let request = DescribeGroupsRequest {
             groups: vec![Str::from(group)],
             ..DescribeGroupsRequest::default()
@@ -395,7 +482,7 @@ impl Client {
                 described.error_code,
                 described.error_message.as_deref(),
             )?;
-            Ok(described)
+            Ok(GroupView::classic(described))
         })
         .await
     }
@@ -542,11 +629,6 @@ impl Client {
     fn timeout_ms(&self) -> i32 {
         i32::try_from(self.config().request_timeout.as_millis()).unwrap_or(i32::MAX)
     }
-}
-
-/// Partitions that a described member of a consumer group has, by topic.
-pub fn member_assignment(bytes: &[u8]) -> Option<Assignment> {
-    decode_assignment(bytes).ok()
 }
 
 /// The one result of a question about one thing.
