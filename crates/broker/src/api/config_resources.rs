@@ -71,14 +71,22 @@ pub fn sort(asked: &[Asked<'_>], with_loggers: bool) -> Vec<Decision> {
 pub async fn decide<C: Send + 'static>(
     context: &Context,
     commands: Vec<C>,
-    decide: impl FnOnce(&Controller, &[C]) -> Result<Outcome<Vec<Decided>>, ControlError> + Send + 'static,
+    decide: impl FnOnce(&Controller, &[C]) -> Result<Outcome<Vec<Decided>>, ControlError>
+    + Send
+    + 'static,
 ) -> Vec<Result<(), Failure>> {
     let count = commands.len();
     if count == 0 {
         return Vec::new();
     }
-    match context.control(move |controller, _| decide(controller, &commands)).await {
-        Ok(answers) => answers.into_iter().map(|(_, answer)| answer.map_err(Failure::from)).collect(),
+    match context
+        .control(move |controller, _| decide(controller, &commands))
+        .await
+    {
+        Ok(answers) => answers
+            .into_iter()
+            .map(|(_, answer)| answer.map_err(Failure::from))
+            .collect(),
         Err(failure) => vec![Err(failure); count],
     }
 }
@@ -93,11 +101,16 @@ pub fn answers(
     alter_loggers: impl Fn(usize) -> Result<(), Failure>,
 ) -> Vec<(i16, Option<Str>)> {
     let mut decided = decided.into_iter();
-    let outcomes = decisions.into_iter().enumerate().map(|(at, decision)| match decision {
-        Decision::Refused(failure) => Err(failure),
-        Decision::Loggers => alter_loggers(at),
-        Decision::Controller => decided.next().unwrap_or_else(|| Err(ErrorCode::UnknownServerError.into())),
-    });
+    let outcomes = decisions
+        .into_iter()
+        .enumerate()
+        .map(|(at, decision)| match decision {
+            Decision::Refused(failure) => Err(failure),
+            Decision::Loggers => alter_loggers(at),
+            Decision::Controller => decided
+                .next()
+                .unwrap_or_else(|| Err(ErrorCode::UnknownServerError.into())),
+        });
     outcomes.map(fields).collect()
 }
 

@@ -122,7 +122,8 @@ fn list_dir(
     for entry in std::fs::read_dir(path).context("list", path)? {
         let entry = entry.context("list", path)?;
         let kind = entry.file_type().context("look at", entry.path())?;
-        if !kind.is_dir() && !(kind.is_symlink() && entry.path().is_dir()) {
+        let is_dir = kind.is_dir() || kind.is_symlink() && entry.path().is_dir();
+        if !is_dir {
             continue;
         }
         let name = entry.file_name();
