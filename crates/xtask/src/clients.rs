@@ -33,8 +33,8 @@ pub const BROKER_STOP_SECONDS_MAX: u64 = 30;
 /// The variable that tells a program where a second broker is.
 const SECOND: &str = "OTTLA_SECOND_BOOTSTRAP";
 
-/// The variable that tells a program where Spark is.
-const SPARK: &str = "OTTLA_SPARK_CLASSPATH";
+/// The variable that tells a program where its framework is.
+const FRAMEWORK: &str = "OTTLA_FRAMEWORK_CLASSPATH";
 
 /// What the suites run against.
 pub enum Target {
@@ -88,11 +88,10 @@ impl Places {
 }
 
 /// Runs the suites one after the other; toolchains are set up once, before the first suite that needs them.
-pub fn run(root: &Path, suites: &[&Suite], target: &Target, report: &mut Report) {
-    let places = Places::new(root);
+pub fn run(places: &Places, suites: &[&Suite], target: &Target, report: &mut Report) {
     let mut toolchains: BTreeMap<Toolchain, Result<Installed, Missing>> = BTreeMap::new();
     if let Target::Start(Kind::Kafka) = target {
-        let java = install::set_up(Toolchain::Java, &places);
+        let java = install::set_up(Toolchain::Java, places);
         toolchains.insert(Toolchain::Java, java);
     }
     for suite in suites {
@@ -100,12 +99,12 @@ pub fn run(root: &Path, suites: &[&Suite], target: &Target, report: &mut Report)
         for &toolchain in &needed {
             toolchains
                 .entry(toolchain)
-                .or_insert_with(|| install::set_up(toolchain, &places));
+                .or_insert_with(|| install::set_up(toolchain, places));
         }
         let missing = needed.iter().find(|needed| toolchains[needed].is_err());
         let started = Instant::now();
         let verdict = match &toolchains[missing.unwrap_or(&suite.toolchain)] {
-            Ok(installed) => run_suite(suite, installed, &places, target),
+            Ok(installed) => run_suite(suite, installed, places, target),
             Err(missing) => {
                 println!("== {}: left out: {missing}", suite.name);
                 missing.verdict()
@@ -164,8 +163,8 @@ fn clean_up(home: &Path, verdict: &Verdict) {
 /// The command of a suite's program, to which addresses are still to be added.
 fn program(suite: &Suite, installed: &Installed, places: &Places) -> Command {
     let mut command = installed.command(suite, places);
-    if suite.wants_spark() {
-        command.env(SPARK, install::class_path(places, Toolchain::Spark));
+    if let Some(framework) = suite.framework() {
+        command.env(FRAMEWORK, install::class_path(places, framework));
     }
     command
 }

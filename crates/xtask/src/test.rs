@@ -12,7 +12,7 @@ use crate::clients::broker::Kind;
 use crate::clients::install::{self, Toolchain};
 use crate::clients::report::{Report, Verdict};
 use crate::clients::suites::{self, Group, Suite};
-use crate::clients::{self, Target};
+use crate::clients::{self, Places, Target};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -31,6 +31,9 @@ pub struct Options {
     /// The broker to start for the client suites.
     #[arg(long, value_enum, default_value = "ottla")]
     broker: Kind,
+    /// Start this binary of Ottla, instead of building one.
+    #[arg(long, value_name = "PATH")]
+    ottla: Option<PathBuf>,
     /// List the client suites and stop.
     #[arg(long)]
     list: bool,
@@ -45,6 +48,12 @@ pub struct Frameworks {
     /// The broker to start for the suites.
     #[arg(long, value_enum, default_value = "ottla")]
     broker: Kind,
+    /// Start this binary of Ottla, instead of building one.
+    #[arg(long, value_name = "PATH")]
+    ottla: Option<PathBuf>,
+    /// List the suites and stop.
+    #[arg(long)]
+    list: bool,
 }
 
 impl From<Frameworks> for Options {
@@ -61,7 +70,8 @@ impl From<Frameworks> for Options {
             suite: Group::Frameworks,
             bootstrap: None,
             broker: frameworks.broker,
-            list: false,
+            ottla: frameworks.ottla,
+            list: frameworks.list,
         }
     }
 }
@@ -75,7 +85,9 @@ impl Options {
 
 pub fn run(options: &Options) -> ExitCode {
     if options.list {
-        for suite in suites::ALL {
+        let asked =
+            |suite: &&Suite| options.suite != Group::Frameworks || suite.group == options.suite;
+        for suite in suites::ALL.iter().filter(asked) {
             println!("{:<28} {:?}", suite.name, suite.group);
         }
         return ExitCode::SUCCESS;
@@ -168,18 +180,16 @@ fn check_clients(options: &Options, root: &Path, chosen: &[&Suite], report: &mut
         Some(address) => Target::Running(address.clone()),
         None => Target::Start(options.broker),
     };
-    if matches!(target, Target::Start(Kind::Ottla))
-        && !step(
-            root,
-            "ottla, release",
-            &["build", "--release", "--package", "ottla"],
-            report,
-        )
-    {
-        return;
-    }
+    let places = Places::new(root);
+    let build = ["build", "--release", "--package", "ottla"];
+    let places = match &options.ottla {
+        Some(binary) => places.with_ottla(binary),
+        None if !matches!(target, Target::Start(Kind::Ottla)) => places,
+        None if step(root, "ottla, release", &build, report) => places,
+        None => return,
+    };
     if !options.clients_alone() {
         step(root, "bench, smoke", &["xtask", "bench", "--smoke"], report);
     }
-    clients::run(root, chosen, &target, report);
+    clients::run(&places, chosen, &target, report);
 }

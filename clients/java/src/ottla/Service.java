@@ -19,13 +19,25 @@ final class Service implements AutoCloseable {
     private final File errors;
     private Process process;
 
+    /** What frameworks want opened to them on Java 17. */
+    private static final List<String> OPENED = List.of(
+        "java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.text", "java.time",
+        "java.util", "java.util.concurrent", "java.util.concurrent.atomic", "java.util.concurrent.locks", "jdk.internal.ref",
+        "sun.nio.ch", "sun.nio.cs", "sun.security.action", "sun.util.calendar");
+
     /** Starts `main` of our class path with the arguments; what it says goes to a file beside `home`. */
     Service(String main, Path home, String... arguments) throws IOException {
         this(List.of(), System.getProperty("java.class.path"), main, home, arguments);
     }
 
-    /** The same with another class path, and with more flags for the virtual machine. */
-    Service(List<String> flags, String classPath, String main, Path home, String... arguments) throws IOException {
+    /** The same for a `main` on the class path of the suite's framework, with so much `heap`. */
+    static Service ofFramework(String heap, String main, Path home, String... arguments) throws IOException {
+        List<String> flags = new ArrayList<>(List.of(heap));
+        OPENED.forEach(name -> flags.add("--add-opens=java.base/" + name + "=ALL-UNNAMED"));
+        return new Service(flags, System.getenv("OTTLA_FRAMEWORK_CLASSPATH"), main, home, arguments);
+    }
+
+    private Service(List<String> flags, String classPath, String main, Path home, String... arguments) throws IOException {
         command = new ArrayList<>(List.of(
             "java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"));
@@ -45,6 +57,11 @@ final class Service implements AutoCloseable {
 
     boolean isAlive() {
         return process.isAlive();
+    }
+
+    /** Waits until it has ended by itself, and returns its exit status. */
+    int join() throws InterruptedException {
+        return process.waitFor();
     }
 
     /** Ends it as a crash would. */

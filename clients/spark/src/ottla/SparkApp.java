@@ -6,15 +6,15 @@ import org.apache.spark.sql.streaming.StreamingQueryException;
 import org.apache.spark.sql.streaming.Trigger;
 
 /**
- * Counts the values of one topic and writes every new count to another, with its progress in a checkpoint.
+ * Counts the committed values of one topic and writes every new count to another, with its progress in a checkpoint.
  *
  * Its arguments: bootstrap address, topic in, topic out, checkpoint directory.
  */
 final class SparkApp {
     private SparkApp() {}
 
-    public static void main(String[] arguments) throws TimeoutException, StreamingQueryException {
-        SparkSession spark = SparkSession.builder()
+    static SparkSession session() {
+        return SparkSession.builder()
             .master("local[2]")
             .appName("ottla-spark-suite")
             .config("spark.ui.enabled", "false")
@@ -22,9 +22,14 @@ final class SparkApp {
             .config("spark.driver.bindAddress", "127.0.0.1")
             .config("spark.driver.host", "127.0.0.1")
             .getOrCreate();
-        spark.readStream()
+    }
+
+    public static void main(String[] arguments) throws TimeoutException, StreamingQueryException {
+        session()
+            .readStream()
             .format("kafka")
             .option("kafka.bootstrap.servers", arguments[0])
+            .option("kafka.isolation.level", "read_committed")
             .option("subscribe", arguments[1])
             .option("startingOffsets", "earliest")
             .load()

@@ -21,8 +21,10 @@ pub enum Toolchain {
     Node,
     Java,
     Go,
-    /// Spark's jars and a program of ours that runs on them; the suite itself is Java's.
+    /// Spark's jars and programs of ours that run on them; the suite itself is Java's.
     Spark,
+    /// The same for Flink.
+    Flink,
 }
 
 /// Why a toolchain's suites cannot run.
@@ -66,6 +68,7 @@ impl Toolchain {
             Self::Java => "java",
             Self::Go => "go",
             Self::Spark => "spark",
+            Self::Flink => "flink",
         }
     }
 
@@ -75,7 +78,7 @@ impl Toolchain {
             Self::Kcat => &[("kcat", "-V"), ("bash", "--version")],
             Self::Python => &[("python3", "--version")],
             Self::Node => &[("node", "--version"), ("npm", "--version")],
-            Self::Java | Self::Spark => &[("java", "-version"), ("mvn", "--version")],
+            Self::Java | Self::Spark | Self::Flink => &[("java", "-version"), ("mvn", "--version")],
             Self::Go => &[("go", "version")],
         }
     }
@@ -85,7 +88,7 @@ impl Toolchain {
         let directory = Path::new(self.directory());
         match self {
             Self::Kcat | Self::Python | Self::Node => directory.join(program),
-            Self::Java | Self::Spark => directory
+            Self::Java | Self::Spark | Self::Flink => directory
                 .join("src")
                 .join("ottla")
                 .join(format!("{program}.java")),
@@ -114,7 +117,7 @@ impl Installed {
                 command.env("NODE_PATH", made.join("node_modules"));
                 command
             }
-            Toolchain::Java | Toolchain::Spark => {
+            Toolchain::Java | Toolchain::Spark | Toolchain::Flink => {
                 java(places, &format!("ottla.{}", suite.program), SUITE_FLAGS)
             }
             Toolchain::Go => Command::new(made.join("bin").join(suite.program)),
@@ -192,7 +195,7 @@ pub fn set_up(toolchain: Toolchain, places: &Places) -> Result<Installed, Missin
         Toolchain::Kcat => {}
         Toolchain::Python => set_up_python(&sources, &made)?,
         Toolchain::Node => set_up_node(&sources, &made)?,
-        Toolchain::Java | Toolchain::Spark => set_up_java(&sources, &made)?,
+        Toolchain::Java | Toolchain::Spark | Toolchain::Flink => set_up_java(&sources, &made)?,
         Toolchain::Go => set_up_go(&sources, &made)?,
     }
     fs::write(&stamp, hash).map_err(Missing::set_up)?;
@@ -267,7 +270,9 @@ fn hash_of(toolchain: Toolchain, sources: &Path) -> io::Result<String> {
         Toolchain::Kcat => Vec::new(),
         Toolchain::Python => vec![sources.join("requirements.txt")],
         Toolchain::Node => vec![sources.join("package-lock.json")],
-        Toolchain::Java | Toolchain::Go | Toolchain::Spark => files_below(sources)?,
+        Toolchain::Java | Toolchain::Go | Toolchain::Spark | Toolchain::Flink => {
+            files_below(sources)?
+        }
     };
     files.sort();
     let mut hasher = DefaultHasher::new();

@@ -73,15 +73,17 @@ impl Suite {
         if self.are_files_read {
             toolchains.push(Toolchain::Java);
         }
-        if self.wants_spark() {
-            toolchains.push(Toolchain::Spark);
-        }
+        toolchains.extend(self.framework());
         toolchains
     }
 
-    /// Whether it starts Spark.
-    pub fn wants_spark(&self) -> bool {
-        self.program == "SparkSuite"
+    /// The framework that it starts on a class path of its own.
+    pub fn framework(&self) -> Option<Toolchain> {
+        match self.program {
+            "SparkSuite" => Some(Toolchain::Spark),
+            "FlinkSuite" => Some(Toolchain::Flink),
+            _ => None,
+        }
     }
 
     /// Whether it copies from one cluster to another.
@@ -217,6 +219,7 @@ pub const ALL: &[Suite] = &[
         "MirrorSuite",
     ),
     suite("spark", Group::Frameworks, Toolchain::Java, "SparkSuite"),
+    suite("flink", Group::Frameworks, Toolchain::Java, "FlinkSuite"),
 ];
 
 /// The suites named in `only`, or else those of `group`; an unknown name is the error.

@@ -233,8 +233,11 @@ fn client(suite: &Suite) -> String {
         Toolchain::Kcat => return "kcat of the machine's distribution (librdkafka)".to_owned(),
         Toolchain::Python => ("python/requirements.txt", format!("{library}=="), '\n'),
         Toolchain::Node => ("node/package.json", format!("\"{library}\": \""), '"'),
-        _ if suite.wants_spark() => ("spark/pom.xml", "<spark.version>".to_owned(), '<'),
-        Toolchain::Java | Toolchain::Spark => ("java/pom.xml", KAFKA_VERSION.to_owned(), '<'),
+        Toolchain::Java | Toolchain::Spark | Toolchain::Flink => match suite.framework() {
+            Some(Toolchain::Spark) => ("spark/pom.xml", "<spark.version>".to_owned(), '<'),
+            Some(Toolchain::Flink) => ("flink/pom.xml", "<flink.version>".to_owned(), '<'),
+            _ => ("java/pom.xml", KAFKA_VERSION.to_owned(), '<'),
+        },
         Toolchain::Go => ("go/go.mod", format!("/{library} v"), '\n'),
     };
     let text = read(&Path::new("clients").join(file));
@@ -248,6 +251,7 @@ fn client(suite: &Suite) -> String {
         "connect" => format!("Kafka Connect {version}"),
         "mirror-maker" => format!("MirrorMaker 2 {version}"),
         "spark" => format!("Spark Structured Streaming {version}"),
+        "flink" => format!("Flink {version}"),
         _ if suite.toolchain == Toolchain::Java || suite.are_files_read => {
             format!("Apache Kafka's tools {version}")
         }
