@@ -19,17 +19,19 @@ mod solo;
 mod topic;
 mod transactions;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
+use ottla_net::client::Acks;
 use ottla_records::Compression;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cluster::ClusterArgs;
 use crate::error::ToolError;
 use crate::output::{Format, print_json, print_text};
-use crate::produce::CodecArg;
+use crate::produce::{AcksArg, CodecArg};
 use crate::topics::parse_pair;
 
 /// Connections of one run: each has a thread or two.
@@ -116,25 +118,11 @@ struct ShapeArgs {
     random: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum AcksArg {
-    #[value(alias = "-1")]
-    All,
-    #[value(name = "1", alias = "leader")]
-    Leader,
-    #[value(name = "0", alias = "none")]
-    None,
-}
-
 impl ShapeArgs {
     fn shape(&self, topic: &str) -> load::Shape {
         load::Shape {
             topic: topic.to_owned(),
-            acks: match self.acks {
-                AcksArg::All => -1,
-                AcksArg::Leader => 1,
-                AcksArg::None => 0,
-            },
+            acks: Acks::from(self.acks).code(),
             record_bytes: self.record_size as usize,
             keyed: self.keyed,
             compression: Compression::new(self.codec.into()),
@@ -190,6 +178,25 @@ impl Place {
     fn led_by(&self, address: &str) -> Vec<i32> {
         let led = self.leaders.iter().filter(|(_, leader)| leader == address);
         led.map(|(partition, _)| *partition).collect()
+    }
+
+    /// Where one of `of` consumers that share the partitions begins, by the address of its leaders.
+    fn share(
+        &self,
+        share: usize,
+        of: usize,
+        starts: &BTreeMap<i32, i64>,
+    ) -> BTreeMap<&str, BTreeMap<i32, i64>> {
+        let mut by_leader: BTreeMap<&str, BTreeMap<i32, i64>> = BTreeMap::new();
+        for address in &self.addresses {
+            let mine = self.led_by(address).into_iter().enumerate();
+            for (_, partition) in mine.filter(|(position, _)| position % of == share) {
+                let start = starts.get(&partition).copied().unwrap_or(0);
+                let positions = by_leader.entry(address).or_default();
+                positions.insert(partition, start);
+            }
+        }
+        by_leader
     }
 }
 

@@ -68,7 +68,7 @@ pub struct Args {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum AcksArg {
+pub enum AcksArg {
     /// All replicas in sync.
     #[value(alias = "-1")]
     All,
@@ -89,6 +89,16 @@ pub enum CodecArg {
     Zstd,
 }
 
+impl From<AcksArg> for Acks {
+    fn from(acks: AcksArg) -> Self {
+        match acks {
+            AcksArg::All => Acks::All,
+            AcksArg::Leader => Acks::Leader,
+            AcksArg::None => Acks::None,
+        }
+    }
+}
+
 impl From<CodecArg> for Codec {
     fn from(codec: CodecArg) -> Self {
         match codec {
@@ -103,11 +113,7 @@ impl From<CodecArg> for Codec {
 
 pub async fn run(args: Args) -> Result<(), ToolError> {
     let client = args.cluster.connect().await?;
-    let acks = match args.acks {
-        AcksArg::All => Acks::All,
-        AcksArg::Leader => Acks::Leader,
-        AcksArg::None => Acks::None,
-    };
+    let acks = Acks::from(args.acks);
     let config = ProducerConfig {
         acks,
         compression: Compression::new(args.codec.into()),

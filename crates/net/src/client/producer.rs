@@ -32,7 +32,8 @@ pub enum Acks {
 }
 
 impl Acks {
-    fn code(self) -> i16 {
+    /// As on the wire.
+    pub fn code(self) -> i16 {
         match self {
             Acks::None => 0,
             Acks::Leader => 1,

@@ -15,7 +15,7 @@ use ottla_protocol::messages::{FetchRequest, FetchResponse};
 use ottla_protocol::{ApiKey, ErrorCode, Records, Str};
 use ottla_records::batches;
 
-use super::meter::{self, Failure, Latencies, Report, Run};
+use super::meter::{self, Latencies, Report, Run};
 use super::pipe::Pipe;
 use super::{Place, TimeArgs, TopicArgs, topic};
 use crate::cluster::ClusterArgs;
@@ -73,23 +73,10 @@ pub fn run(args: &Args) -> Result<(), ToolError> {
     let place = topic::prepare(&args.cluster, &args.topic)?;
     let (starts, ends) = bounds(args, &place)?;
     let run = args.time.run(1, args.to_end);
-    let failure = Arc::new(Failure::default());
     let mut workers = Vec::new();
     for consumer in 0..args.consumers * args.groups {
         let share = (consumer % args.consumers) as usize;
-        for address in &place.addresses {
-            let led = place.led_by(address);
-            let mine = led
-                .iter()
-                .enumerate()
-                .filter(|(position, _)| position % args.consumers as usize == share);
-            let mut positions: BTreeMap<i32, i64> = BTreeMap::new();
-            for (_, partition) in mine {
-                positions.insert(*partition, starts.get(partition).copied().unwrap_or(0));
-            }
-            if positions.is_empty() {
-                continue;
-            }
+        for (address, positions) in place.share(share, args.consumers as usize, &starts) {
             let mut fetcher = Fetcher {
                 pipe: Pipe::open(address)?,
                 topic: place.topic.clone(),
@@ -100,7 +87,7 @@ pub fn run(args: &Args) -> Result<(), ToolError> {
                 min_bytes: 1,
             };
             let (run, verify) = (Arc::clone(&run), args.verify);
-            workers.push(meter::work(&Arc::clone(&run), &failure, move || {
+            workers.push(meter::work(&Arc::clone(&run), move || {
                 drain(&mut fetcher, &run, verify)
             })?);
         }

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::consume::{self, Fetcher};
 use super::load::{Shape, sleep_precisely, sleep_until, stamp};
-use super::meter::{self, Failure, Latencies, Percentiles, Report, Run, Worker};
+use super::meter::{self, Latencies, Percentiles, Report, Run, Worker};
 use super::pipe::{self, Inlet, Pipe};
 use super::produce::{PRODUCE_VERSIONS, check};
 use super::{Place, ShapeArgs, TimeArgs, TopicArgs, topic};
@@ -82,7 +82,6 @@ pub fn run(args: &Args) -> Result<(), ToolError> {
         produce: args.time.run(u64::from(args.shape.record_size), false),
         consume: args.time.run(1, false),
         backlog: args.time.run(1, false),
-        failure: Arc::new(Failure::default()),
         all_sent: Arc::new(AtomicBool::new(false)),
         epoch: Instant::now(),
     };
@@ -133,7 +132,6 @@ struct Sides {
     produce: Arc<Run>,
     consume: Arc<Run>,
     backlog: Arc<Run>,
-    failure: Arc<Failure>,
     all_sent: Arc<AtomicBool>,
     /// The moment that stamps count from.
     epoch: Instant,
@@ -147,23 +145,14 @@ fn consumers(
 ) -> Result<Vec<Worker>, ToolError> {
     let mut workers = Vec::new();
     for share in 0..args.consumers as usize {
-        for address in &place.addresses {
-            let led = place.led_by(address);
-            let mine = led.iter().enumerate();
-            let mine = mine.filter(|(position, _)| position % args.consumers as usize == share);
-            let positions: BTreeMap<i32, i64> = mine
-                .map(|(_, partition)| (*partition, starts.get(partition).copied().unwrap_or(0)))
-                .collect();
-            if positions.is_empty() {
-                continue;
-            }
+        for (address, positions) in place.share(share, args.consumers as usize, starts) {
             let fetcher = fetcher(address, &place.topic, positions)?;
             let (run, all_sent, epoch) = (
                 Arc::clone(&sides.consume),
                 Arc::clone(&sides.all_sent),
                 sides.epoch,
             );
-            workers.push(meter::work(&sides.consume, &sides.failure, move || {
+            workers.push(meter::work(&sides.consume, move || {
                 receive(fetcher, &run, &all_sent, epoch)
             })?);
         }
@@ -259,20 +248,10 @@ fn catch_up(args: &Args, sides: &Sides) -> Result<Vec<Worker>, ToolError> {
     let consumers = args.backlog_consumers as usize;
     let mut workers = Vec::new();
     for share in 0..consumers {
-        let mine = place.leaders.iter().enumerate();
-        let mine = mine.filter(|(position, _)| position % consumers == share);
-        let mut by_leader: BTreeMap<&str, BTreeMap<i32, i64>> = BTreeMap::new();
-        for (_, (partition, leader)) in mine {
-            let start = starts.get(partition).copied().unwrap_or(0);
-            by_leader
-                .entry(leader)
-                .or_default()
-                .insert(*partition, start);
-        }
-        for (leader, positions) in by_leader {
+        for (leader, positions) in place.share(share, consumers, &starts) {
             let mut fetcher = fetcher(leader, &place.topic, positions.clone())?;
             let (run, ends) = (Arc::clone(&sides.backlog), ends.clone());
-            workers.push(meter::work(&sides.backlog, &sides.failure, move || {
+            workers.push(meter::work(&sides.backlog, move || {
                 while !run.is_over() {
                     fetcher.positions = positions.clone();
                     fetcher.ends = Some(ends.clone());
@@ -305,7 +284,7 @@ fn senders(args: &Args, place: &Place, sides: &Sides) -> Result<Vec<Worker>, Too
             request_records: u64::from(args.request_records),
         };
         let in_flight = args.in_flight as usize;
-        workers.push(meter::work(&sides.produce, &sides.failure, move || {
+        workers.push(meter::work(&sides.produce, move || {
             sender.run(pipe, in_flight)
         })?);
     }

@@ -298,16 +298,14 @@ pub type Worker = JoinHandle<Result<Latencies, ToolError>>;
 /// Starts a worker; one that fails ends the run for all.
 pub fn work(
     run: &Arc<Run>,
-    failure: &Arc<Failure>,
     job: impl FnOnce() -> Result<Latencies, ToolError> + Send + 'static,
 ) -> Result<Worker, ToolError> {
-    let (run, failure) = (Arc::clone(run), Arc::clone(failure));
+    let run = Arc::clone(run);
     std::thread::Builder::new()
         .stack_size(STACK_BYTES)
         .spawn(move || {
             let result = job();
             if result.is_err() {
-                failure.note();
                 run.stop();
             }
             result
@@ -317,16 +315,6 @@ pub fn work(
 
 /// Enough for a worker, so that a thousand of them are cheap.
 const STACK_BYTES: usize = 256 * 1024;
-
-/// Whether a worker failed; others then end early, and that is not their fault.
-#[derive(Default)]
-pub struct Failure(AtomicBool);
-
-impl Failure {
-    fn note(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
 
 /// Waits for all workers and shows what happens meanwhile; the first error is the run's.
 pub fn finish(run: &Run, what: &str, workers: Vec<Worker>) -> Result<Latencies, ToolError> {

@@ -12,7 +12,7 @@ use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::{ProduceRequest, ProduceResponse};
 
 use super::load::{Prepared, Shape, sleep_precisely, sleep_until};
-use super::meter::{self, Failure, Latencies, Report, Run};
+use super::meter::{self, Latencies, Report, Run};
 use super::pipe::{self, Inlet, Outlet, Pipe};
 use super::{Place, ShapeArgs, TimeArgs, TopicArgs, topic};
 use crate::cluster::ClusterArgs;
@@ -65,7 +65,7 @@ pub fn run(args: &Args) -> Result<(), ToolError> {
         prepared.push((pipe, frames));
     }
     let record = u64::from(args.shape.record_size);
-    let (run, failure) = (args.time.run(record, false), Arc::new(Failure::default()));
+    let run = args.time.run(record, false);
     let mut workers = Vec::new();
     for (index, (pipe, frames)) in prepared.into_iter().enumerate() {
         let pace = args.rate.map(|rate| {
@@ -85,9 +85,7 @@ pub fn run(args: &Args) -> Result<(), ToolError> {
             acks: shape.acks,
         };
         let in_flight = args.in_flight as usize;
-        workers.push(meter::work(&run, &failure, move || {
-            sender.run(pipe, in_flight)
-        })?);
+        workers.push(meter::work(&run, move || sender.run(pipe, in_flight))?);
     }
     let latencies = meter::finish(&run, "produced", workers)?;
     super::print(&args.cluster, &Report::of("produce", &run, &latencies))
