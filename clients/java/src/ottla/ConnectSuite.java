@@ -88,7 +88,7 @@ final class ConnectSuite {
             settings.put(topic + ".storage.replication.factor", 1);
         }
         Path file = Service.properties(home, "worker-" + port + ".properties", settings);
-        workers.add(new Service("org.apache.kafka.connect.cli.ConnectDistributed", home, file.toString()));
+        workers.add(new Service("org.apache.kafka.connect.cli.ConnectDistributed", file.toString()));
         ports.add(port);
     }
 

@@ -28,7 +28,7 @@ final class FlinkSuite {
         words = new Words(cluster, "flink");
         home = Files.createTempDirectory(words.out);
         job = Service.ofFramework(
-            "-Xmx512m", "ottla.FlinkApp", home, cluster.bootstrap, words.in, words.out, home.resolve("checkpoints").toString());
+            "-Xmx512m", "ottla.FlinkApp", cluster.bootstrap, words.in, words.out, home.resolve("checkpoints").toString());
     }
 
     public static void main(String[] arguments) throws Exception {

@@ -87,7 +87,7 @@ final class MirrorSuite {
             Map.entry("config.storage.replication.factor", 1),
             Map.entry("offset.storage.replication.factor", 1),
             Map.entry("status.storage.replication.factor", 1)));
-        mirror = new Service("org.apache.kafka.connect.mirror.MirrorMaker", home, file.toString());
+        mirror = new Service("org.apache.kafka.connect.mirror.MirrorMaker", file.toString());
     }
 
     private void send() throws Exception {

@@ -1,6 +1,5 @@
 package ottla;
 
-import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -16,7 +15,6 @@ final class Service implements AutoCloseable {
     private static final String CRASH = "crash the broker";
 
     private final List<String> command;
-    private final File errors;
     private Process process;
 
     /** What frameworks want opened to them on Java 17. */
@@ -25,33 +23,32 @@ final class Service implements AutoCloseable {
         "java.util", "java.util.concurrent", "java.util.concurrent.atomic", "java.util.concurrent.locks", "jdk.internal.ref",
         "sun.nio.ch", "sun.nio.cs", "sun.security.action", "sun.util.calendar");
 
-    /** Starts `main` of our class path with the arguments; what it says goes to a file beside `home`. */
-    Service(String main, Path home, String... arguments) throws IOException {
-        this(List.of(), System.getProperty("java.class.path"), main, home, arguments);
+    /** Starts `main` of our class path with the arguments; its complaints stand among the suite's own. */
+    Service(String main, String... arguments) throws IOException {
+        this(List.of(), System.getProperty("java.class.path"), main, arguments);
     }
 
     /** The same for a `main` on the class path of the suite's framework, with so much `heap`. */
-    static Service ofFramework(String heap, String main, Path home, String... arguments) throws IOException {
+    static Service ofFramework(String heap, String main, String... arguments) throws IOException {
         List<String> flags = new ArrayList<>(List.of(heap));
         OPENED.forEach(name -> flags.add("--add-opens=java.base/" + name + "=ALL-UNNAMED"));
-        return new Service(flags, System.getenv("OTTLA_FRAMEWORK_CLASSPATH"), main, home, arguments);
+        return new Service(flags, System.getenv("OTTLA_FRAMEWORK_CLASSPATH"), main, arguments);
     }
 
-    private Service(List<String> flags, String classPath, String main, Path home, String... arguments) throws IOException {
+    private Service(List<String> flags, String classPath, String main, String... arguments) throws IOException {
         command = new ArrayList<>(List.of(
             "java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"));
         command.addAll(flags);
         command.addAll(List.of("-cp", classPath, main));
         command.addAll(List.of(arguments));
-        errors = new File(home + ".stderr");
         start();
     }
 
     void start() throws IOException {
         process = new ProcessBuilder(command)
             .redirectOutput(ProcessBuilder.Redirect.DISCARD)
-            .redirectError(ProcessBuilder.Redirect.appendTo(errors))
+            .redirectError(ProcessBuilder.Redirect.INHERIT)
             .start();
     }
 

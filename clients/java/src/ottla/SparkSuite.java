@@ -59,7 +59,7 @@ final class SparkSuite {
     /** Starts the query with the first check that wants it. */
     private Service query() throws Exception {
         if (query == null) {
-            query = Service.ofFramework(HEAP, "ottla.SparkApp", home,
+            query = Service.ofFramework(HEAP, "ottla.SparkApp",
                 cluster.bootstrap, words.in, words.out, home.resolve("checkpoint").toString());
         }
         return query;
@@ -115,7 +115,7 @@ final class SparkSuite {
         // Records are ten milliseconds apart.
         long time = cluster.baseMs + ROWS / 2 * 10L;
         try (Service copy = Service.ofFramework(
-                HEAP, "ottla.SparkCopy", home, cluster.bootstrap, from, Long.toString(time), to)) {
+                HEAP, "ottla.SparkCopy", cluster.bootstrap, from, Long.toString(time), to)) {
             equal(copy.join(), 0, "exit of the copying program");
         }
         List<String> expected = describe(from, time);

@@ -5,6 +5,7 @@ import java.util.Arrays;
 import java.util.Map;
 import java.util.Properties;
 import org.apache.kafka.common.serialization.Serdes;
+import org.apache.kafka.common.utils.Bytes;
 import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.StreamsConfig;
@@ -16,6 +17,7 @@ import org.apache.kafka.streams.kstream.JoinWindows;
 import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Produced;
 import org.apache.kafka.streams.kstream.StreamJoined;
+import org.apache.kafka.streams.state.KeyValueStore;
 
 /**
  * A Kafka Streams application in a process of its own, so that it can be killed: counts words by way of a
@@ -25,6 +27,7 @@ import org.apache.kafka.streams.kstream.StreamJoined;
  */
 final class StreamsApp {
     private static final Duration JOIN_WINDOW = Duration.ofHours(24);
+    private static final String STORE = "counted";
 
     private StreamsApp() {}
 
@@ -34,6 +37,11 @@ final class StreamsApp {
 
     static String counts(String id) {
         return id + "-counts";
+    }
+
+    /** The topic that the counts are restored from. */
+    static String changelog(String id) {
+        return id + "-" + STORE + "-changelog";
     }
 
     static String left(String id) {
@@ -73,7 +81,8 @@ final class StreamsApp {
         builder.stream(lines(id), strings)
             .flatMapValues(line -> Arrays.asList(line.split(" ")))
             .groupBy((key, word) -> word, Grouped.with(Serdes.String(), Serdes.String()))
-            .count(Materialized.with(Serdes.String(), Serdes.Long()))
+            .count(Materialized.<String, Long, KeyValueStore<Bytes, byte[]>>as(STORE)
+                .withKeySerde(Serdes.String()).withValueSerde(Serdes.Long()))
             .toStream()
             .mapValues(count -> Long.toString(count))
             .to(counts(id), Produced.with(Serdes.String(), Serdes.String()));

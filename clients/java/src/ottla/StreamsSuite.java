@@ -1,6 +1,7 @@
 package ottla;
 
 import static ottla.Check.equal;
+import static ottla.Check.eventually;
 import static ottla.Check.that;
 import static ottla.Check.unique;
 
@@ -16,11 +17,15 @@ import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
 import java.util.concurrent.Future;
+import org.apache.kafka.clients.admin.ListOffsetsOptions;
+import org.apache.kafka.clients.admin.ListOffsetsResult.ListOffsetsResultInfo;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.IsolationLevel;
 import org.apache.kafka.common.TopicPartition;
 
 /** Kafka Streams while the broker, and the application itself, are killed at bad moments. */
@@ -33,6 +38,14 @@ final class StreamsSuite {
     private static final Duration ROUND = Duration.ofSeconds(4);
     private static final int WORDS_PER_LINE = 4;
     private static final int VOCABULARY = 50;
+    /** The crash after which the application has lost its state. */
+    private static final int STATE_LOST = 5;
+    private static final Duration CLEANED_WITHIN = Duration.ofSeconds(60);
+    /** A crash comes when the application has counted so many words since the one before. */
+    private static final int WORKED = ROUND_LINES;
+    private static final Duration WORKED_WITHIN = Duration.ofSeconds(60);
+    /** Every word was counted more often than this, so that a changelog with fewer records was compacted. */
+    private static final int RECORDS_PER_WORD_MAX = 20;
 
     private final Cluster cluster;
 
@@ -109,7 +122,7 @@ final class StreamsSuite {
     }
 
     private Service start(String id, Path state, String guarantee) throws IOException {
-        return new Service(StreamsApp.class.getName(), state, cluster.bootstrap, id, state.toString(), guarantee);
+        return new Service(StreamsApp.class.getName(), cluster.bootstrap, id, state.toString(), guarantee);
     }
 
     private void atLeastOnce() throws Exception {
@@ -134,16 +147,20 @@ final class StreamsSuite {
         Path state = Files.createTempDirectory(id);
         try (Load load = new Load(id)) {
             try (Service app = start(id, state, "exactly_once_v2")) {
+                long counted = 0;
                 for (int crash = 0; crash < CRASHES; crash++) {
                     load.round(ROUND);
+                    counted = works(load, counted);
+                    if (crash == STATE_LOST) {
+                        app.kill();
+                        // Without its state the application begins with what the changelogs hold.
+                        Service.remove(state);
+                        isCompacted(load);
+                    }
                     Service.crashBroker();
                     if (crash % 3 == 2) {
-                        that(app.isAlive(), "the application runs until it is killed");
+                        that(app.isAlive() == (crash != STATE_LOST), "the application runs until it is killed");
                         app.kill();
-                        if (crash == 5) {
-                            // Without its state the application begins with what the changelogs hold.
-                            Service.remove(state);
-                        }
                         app.start();
                     }
                 }
@@ -155,6 +172,36 @@ final class StreamsSuite {
         } finally {
             Service.remove(state);
         }
+    }
+
+    /** Waits until the application has gone on; returns how far it has come. */
+    private long works(Load load, long before) throws Exception {
+        Map<TopicPartition, OffsetSpec> ends = new HashMap<>();
+        for (int partition = 0; partition < PARTITIONS; partition++) {
+            ends.put(new TopicPartition(StreamsApp.counts(load.id), partition), OffsetSpec.latest());
+        }
+        ListOffsetsOptions committed = new ListOffsetsOptions(IsolationLevel.READ_COMMITTED);
+        long[] counted = new long[1];
+        eventually("the application goes on", WORKED_WITHIN, () -> {
+            counted[0] = Cluster.get(cluster.admin.listOffsets(ends, committed).all()).values().stream()
+                .mapToLong(ListOffsetsResultInfo::offset).sum();
+            return counted[0] >= before + WORKED;
+        });
+        return counted[0];
+    }
+
+    /** The counts' changelog holds a small part of what was written to it, and something of every word. */
+    private void isCompacted(Load load) throws Exception {
+        int updates = total(load.words);
+        int kept = RECORDS_PER_WORD_MAX * VOCABULARY;
+        that(kept < updates / 2, "there is something to be compacted");
+        int[] counted = new int[1];
+        eventually("the changelog is compacted", CLEANED_WITHIN, () -> {
+            Map<String, List<String>> found = read(StreamsApp.changelog(load.id), Map.of(), VOCABULARY);
+            counted[0] = found.values().stream().mapToInt(List::size).sum();
+            return found.size() == VOCABULARY && counted[0] <= kept;
+        });
+        System.out.printf("     %d counts, of which the changelog holds %d%n", updates, counted[0]);
     }
 
     /** Each word's counts are 1, 2, 3 and so on, each once; each pair is joined once. */

@@ -48,6 +48,17 @@ const ADMINISTERED: &[(&str, &str)] = &[
     ("metric.reporters", "ottla.TelemetrySink"),
 ];
 
+/// Segments that roll, and are cleaned, all the time: what frameworks read again has been compacted meanwhile. Groups
+/// form at once, or an application would do nothing between two crashes.
+const ALWAYS_CLEANED: &[(&str, &str)] = &[
+    ("group.initial.rebalance.delay.ms", "0"),
+    ("log.roll.ms", "500"),
+    ("log.cleaner.backoff.ms", "100"),
+    ("log.cleaner.min.cleanable.ratio", "0.01"),
+    ("log.cleaner.delete.retention.ms", "10000"),
+    ("log.segment.delete.delay.ms", "1000"),
+];
+
 impl Suite {
     /// What the broker is told beside its defaults; `{home}` stands for its own directory.
     pub fn broker_settings(&self) -> &'static [(&'static str, &'static str)] {
@@ -55,6 +66,7 @@ impl Suite {
             _ if self.are_files_read => MANY_FILES,
             _ if self.name == "java-admin" => ADMINISTERED,
             Group::Kip848 => SHORT_CONSUMER_GROUP_SESSIONS,
+            Group::Frameworks => ALWAYS_CLEANED,
             _ => &[],
         }
     }
