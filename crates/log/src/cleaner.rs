@@ -71,6 +71,8 @@ pub(crate) enum CleanError {
     Storage(#[from] StorageError),
     #[error("the batch at offset {offset} has more keys than the offset map has room for ({keys})")]
     MapTooSmall { offset: i64, keys: usize },
+    #[error("the cleaner panicked: {message}")]
+    Panicked { message: String },
     #[error("what the segment at {base_offset} is cleaned to is larger than a segment can be")]
     SegmentTooLarge { base_offset: i64 },
 }

@@ -155,6 +155,8 @@ pub(crate) struct Stale {
     pub log_starts: AtomicBool,
     pub high_watermarks: AtomicBool,
     pub cleaned: AtomicBool,
+    /// The files may have lines of a log that is gone, which another log of its name must not inherit.
+    pub gone: AtomicBool,
 }
 
 impl LogDir {

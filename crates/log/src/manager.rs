@@ -217,6 +217,7 @@ impl LogManager {
             });
         }
         let open = self.place(directory)?;
+        self.checkpoint_what_is_gone(&open.dir)?;
         let options = OpenOptions::fresh(Some(topic_id), now_ms);
         let (log, _) = Log::open(
             &self.dirs.environment,
@@ -297,8 +298,8 @@ impl LogManager {
 
     fn set_aside(&self, log: &Log, suffix: &str) -> Result<PathBuf, StorageError> {
         log.log_dir().log_count.fetch_sub(1, Ordering::Relaxed);
+        log.log_dir().stale.gone.store(true, Ordering::Release);
         if log.cleaned_until().is_some() {
-            // Another log of this name is not clean where this one was.
             log.log_dir().stale.cleaned.store(true, Ordering::Release);
         }
         let name = marked_dir_name(

@@ -60,6 +60,28 @@ impl LogManager {
         self.write_if(&dir.stale.cleaned, dir, CLEANED, Log::cleaned_until)
     }
 
+    /// Takes the lines of logs that are gone out of the files, before a log begins that may have one of their names:
+    /// after a crash it would be taken to begin, to be durable and to be clean where the other one was.
+    pub(super) fn checkpoint_what_is_gone(&self, dir: &Arc<LogDir>) -> Result<(), StorageError> {
+        if !dir.stale.gone.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let stale = &dir.stale;
+        for file in [
+            &stale.recovery_points,
+            &stale.log_starts,
+            &stale.high_watermarks,
+            &stale.cleaned,
+        ] {
+            file.store(true, Ordering::Release);
+        }
+        self.checkpoint_recovery_points(dir)
+            .and_then(|()| self.checkpoint_log_starts(dir))
+            .and_then(|()| self.checkpoint_high_watermarks(dir))
+            .and_then(|()| self.checkpoint_cleaned(dir))
+            .inspect_err(|_| stale.gone.store(true, Ordering::Release))
+    }
+
     fn write_if(
         &self,
         is_stale: &AtomicBool,

@@ -5,11 +5,13 @@
 //! CleanerThreads ── call that again and again, and pause where nothing is to be cleaned
 //! ```
 //!
-//! Invariant: a log is cleaned by one thread at a time. One that cannot be cleaned is told once, with the reason, and
-//! passed over until it is opened again or the cleaner's settings change. A change of settings needs no restart.
+//! Invariant: a log is cleaned by one thread at a time, and is free again however that ends. One that cannot be cleaned
+//! is told once, with the reason, and passed over until it is opened again or the cleaner's settings change; one whose
+//! clean failed for a reason that may pass lets the others go first. A change of settings needs no restart.
 //! Called by the broker's start and stop ([`CleanerThreads`]); the time comes in from outside.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread::JoinHandle;
@@ -80,6 +82,8 @@ pub(super) struct Cleaning {
 struct State {
     in_progress: HashSet<TopicPartition>,
     set_aside: HashMap<TopicPartition, SetAside>,
+    /// Those whose clean failed for a reason that may pass, until nothing else is to be cleaned.
+    behind: HashSet<TopicPartition>,
 }
 
 #[derive(Debug)]
@@ -95,9 +99,23 @@ impl Cleaning {
     }
 }
 
+/// A log that is being cleaned; it is free again when this is dropped, by a panic too.
+struct InProgress<'a> {
+    cleaning: &'a Cleaning,
+    log: Arc<Log>,
+}
+
+impl Drop for InProgress<'_> {
+    fn drop(&mut self) {
+        let mut state = self.cleaning.state();
+        state.in_progress.remove(self.log.partition());
+    }
+}
+
 impl State {
     fn may_clean(&self, log: &Arc<Log>) -> bool {
         !self.in_progress.contains(log.partition())
+            && !self.behind.contains(log.partition())
             && self
                 .set_aside
                 .get(log.partition())
@@ -122,34 +140,31 @@ impl LogManager {
     }
 
     fn clean_at_pace(&self, settings: &CleanerSettings, pace: &dyn Pace, now_ms: i64) -> bool {
-        let Some((log, cleanable)) = self.choose(now_ms) else {
+        let Some((chosen, cleanable)) = self.choose(now_ms) else {
             return false;
         };
-        let result = log.clean(&cleanable, &settings.means(), pace, now_ms);
-        let is_cleaned = match result {
+        let log = &chosen.log;
+        match caught(|| log.clean(&cleanable, &settings.means(), pace, now_ms)) {
             Ok(stats) => {
-                tell(&log, &cleanable, &stats);
+                tell(log, &cleanable, &stats);
                 // An error has taken the directory offline, which the next tick tells.
                 let _ = self.checkpoint_cleaned(log.log_dir());
-                true
+                return true;
             }
-            Err(CleanError::Stopped | CleanError::Overtaken) => false,
+            Err(CleanError::Stopped | CleanError::Overtaken) => {}
             // A full disk passes; any other error has taken the directory offline, and has said so.
             Err(CleanError::Storage(error)) => {
                 tracing::warn!(partition = %log.partition(), %error, "cannot clean a log");
-                false
+                let mut state = self.cleaning.state();
+                state.behind.insert(log.partition().clone());
             }
-            Err(error) => {
-                self.set_aside_from_cleaning(&log, &error.to_string());
-                false
-            }
-        };
-        self.cleaning.state().in_progress.remove(log.partition());
-        is_cleaned
+            Err(error) => self.set_aside_from_cleaning(log, &error.to_string()),
+        }
+        false
     }
 
     /// The log to be cleaned, which is from then on in progress.
-    fn choose(&self, now_ms: i64) -> Option<(Arc<Log>, Cleanable)> {
+    fn choose(&self, now_ms: i64) -> Option<(InProgress<'_>, Cleanable)> {
         let _choosing = self.cleaning.choosing.lock().expect("choice poisoned");
         let compacted: Vec<Arc<Log>> = self
             .read_logs()
@@ -172,14 +187,19 @@ impl LogManager {
                 filthiest = Some((log, cleanable));
             }
         }
-        let (log, cleanable) = filthiest?;
         let mut state = self.cleaning.state();
+        let Some((log, cleanable)) = filthiest else {
+            // After a pause their turn comes again.
+            state.behind.clear();
+            return None;
+        };
         state.in_progress.insert(log.partition().clone());
-        Some((log, cleanable))
+        let cleaning = &self.cleaning;
+        Some((InProgress { cleaning, log }, cleanable))
     }
 
     fn look_at(&self, log: &Arc<Log>, now_ms: i64) -> Option<Cleanable> {
-        let cleanable = match log.cleanable(now_ms) {
+        let cleanable = match caught(|| Ok(log.cleanable(now_ms)?)) {
             Ok(cleanable) => cleanable,
             Err(error) => {
                 // A log that was closed or cut just now may be read wrongly once.
@@ -205,26 +225,48 @@ impl LogManager {
     }
 
     fn set_aside_from_cleaning(&self, log: &Arc<Log>, reason: &str) {
-        tracing::error!(
-            partition = %log.partition(),
-            reason,
-            "a log cannot be cleaned; the cleaner passes it over from now on"
-        );
         let aside = SetAside {
             log: Arc::downgrade(log),
             reason: reason.to_owned(),
         };
-        let mut state = self.cleaning.state();
-        state
-            .set_aside
-            .retain(|_, aside| aside.log.strong_count() > 0);
-        state.set_aside.insert(log.partition().clone(), aside);
+        let (partitions, bytes) = {
+            let mut state = self.cleaning.state();
+            state
+                .set_aside
+                .retain(|_, aside| aside.log.strong_count() > 0);
+            state.set_aside.insert(log.partition().clone(), aside);
+            let logs = state.set_aside.values().filter_map(|a| a.log.upgrade());
+            (
+                state.set_aside.len(),
+                logs.map(|log| log.size()).sum::<u64>(),
+            )
+        };
+        tracing::error!(
+            partition = %log.partition(),
+            reason,
+            uncleanable_partitions = partitions,
+            uncleanable_bytes = bytes,
+            "a log cannot be cleaned; the cleaner passes it over from now on"
+        );
     }
 
     /// Lets the cleaner try again what it had set aside.
     fn forget_set_aside(&self) {
         self.cleaning.state().set_aside.clear();
     }
+}
+
+/// A panic over one log is that log's error: the thread and the other logs go on.
+fn caught<T>(work: impl FnOnce() -> Result<T, CleanError>) -> Result<T, CleanError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(panic.downcast_ref::<&str>().copied());
+        Err(CleanError::Panicked {
+            message: text
+                .unwrap_or("for a reason that it does not tell")
+                .to_owned(),
+        })
+    })
 }
 
 fn tell(log: &Log, cleanable: &Cleanable, stats: &CleanStats) {

@@ -4,7 +4,7 @@
 //! as one. A log that cannot be loaded because of its disk takes that directory offline; the others go on.
 //! Called by [`LogManager::start`](super::LogManager::start).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -145,6 +145,10 @@ fn list_dir(
             }
         }
     }
+    // A log may have gone just before a crash.
+    if checkpoints.name_more_than(&jobs) {
+        open.dir.stale.gone.store(true, Ordering::Release);
+    }
     if !jobs.is_empty() && !open.is_clean() {
         summary.unclean_dirs += 1;
         tracing::info!(dir = %path.display(), logs = jobs.len(), "recovering after an unclean stop");
@@ -153,6 +157,18 @@ fn list_dir(
 }
 
 impl Checkpoints {
+    fn name_more_than(&self, jobs: &[Job]) -> bool {
+        let found: HashSet<&TopicPartition> = jobs.iter().map(|job| &job.partition).collect();
+        let files = [
+            &self.recovery_points,
+            &self.log_starts,
+            &self.high_watermarks,
+            &self.cleaned,
+        ];
+        let mut named = files.into_iter().flat_map(Offsets::keys);
+        named.any(|partition| !found.contains(partition))
+    }
+
     fn job(&self, open: &OpenDir, at: usize, partition: TopicPartition, now_ms: i64) -> Job {
         let offset = |offsets: &Offsets| offsets.get(&partition).copied().unwrap_or(0).max(0);
         Job {

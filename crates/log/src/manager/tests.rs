@@ -108,6 +108,38 @@ fn after_a_crash_only_what_was_not_flushed_is_read() {
 }
 
 #[test]
+fn a_log_inherits_nothing_of_one_that_had_its_name() {
+    // Removed while the broker runs, and just before it crashes.
+    for is_restarted in [false, true] {
+        let root = tempfile::tempdir().unwrap();
+        let (mut manager, _) = start(&[root.path()], 0);
+        let log = create(&manager, "a", 0);
+        for n in 0..40 {
+            append(&log, &[n]);
+        }
+        log.advance_log_start_offset(30).unwrap();
+        log.flush().unwrap();
+        log.set_cleaned_until(20);
+        manager.checkpoint().unwrap();
+        manager.delete(&topic("a", 0), None, 0).unwrap();
+        if is_restarted {
+            drop((manager, log));
+            (manager, _) = start(&[root.path()], 0);
+        }
+        let log = create(&manager, "a", 0);
+        for n in 0..50 {
+            append(&log, &[n]);
+        }
+        drop((manager, log));
+        let (manager, _) = start(&[root.path()], 0);
+        let log = manager.get(&topic("a", 0)).unwrap();
+        assert_eq!((log.log_start_offset(), log.log_end_offset()), (0, 50));
+        assert_eq!(log.cleaned_until(), None);
+        assert_eq!(records(&log, 0, 500).len(), 50);
+    }
+}
+
+#[test]
 fn logs_go_where_the_fewest_are_and_are_found_again() {
     let root = tempfile::tempdir().unwrap();
     let (a, b) = (root.path().join("a"), root.path().join("b"));

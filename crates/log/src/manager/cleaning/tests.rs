@@ -25,7 +25,11 @@ fn config() -> LogConfig {
 }
 
 fn start(dir: &Path) -> (Arc<LogManager>, LoadSummary) {
-    let environment = Environment::new(Disk::new(), 1_000, Background::Inline);
+    start_on(Disk::new(), dir)
+}
+
+fn start_on(disk: Disk, dir: &Path) -> (Arc<LogManager>, LoadSummary) {
+    let environment = Environment::new(disk, 1_000, Background::Inline);
     let dirs = LogDirs::open(environment, &[dir.to_path_buf()], 1, Some("cluster")).unwrap();
     let config = Arc::new(config());
     let settings = ManagerSettings::default();
@@ -221,6 +225,90 @@ fn a_log_that_cannot_be_cleaned_is_passed_over_and_told() {
     assert_eq!(manager.set_aside_by_cleaner(), []);
     fill(&bad, 30);
     assert!(clean(&manager));
+}
+
+/// Panics when the log with this name in its way is read.
+struct Fatal;
+
+impl Pace for Fatal {
+    fn spend(&self, _: u64) -> Result<(), Stopped> {
+        panic!("a bug in the cleaner")
+    }
+}
+
+#[test]
+fn a_panic_over_one_log_leaves_the_others_and_the_thread() {
+    let root = tempfile::tempdir().unwrap();
+    let (manager, _) = start(root.path());
+    let bad = create(&manager, "bad", config());
+    fill(&bad, 30);
+    let settings = CleanerSettings::default();
+    assert!(!manager.clean_at_pace(&settings, &Fatal, 0));
+    let aside = manager.set_aside_by_cleaner();
+    assert_eq!(aside.len(), 1);
+    assert_eq!(aside[0].1, "the cleaner panicked: a bug in the cleaner");
+    let good = create(&manager, "good", config());
+    fill(&good, 30);
+    assert!(clean(&manager));
+    assert_eq!(
+        (good.cleaned_until(), bad.cleaned_until()),
+        (Some(30), None)
+    );
+    // Other settings are another try, for which nothing was left in progress.
+    manager.forget_set_aside();
+    assert!(clean(&manager));
+    assert_eq!(bad.cleaned_until(), Some(30));
+    assert_eq!(records(&bad, 0, 1_000).len(), 3);
+}
+
+/// Has no room for what is cleaned of `bad`.
+#[derive(Debug, Default)]
+struct FullForOne(std::sync::atomic::AtomicBool);
+
+impl crate::disk::Faults for FullForOne {
+    fn before_write(&self, path: &Path, _: u64, _: usize) -> crate::disk::WriteFault {
+        let path = path.to_string_lossy();
+        if self.0.load(Ordering::Relaxed) && path.contains("bad-0") && path.contains("cleaned") {
+            let full = std::io::ErrorKind::StorageFull.into();
+            return crate::disk::WriteFault::Short(0, full);
+        }
+        crate::disk::WriteFault::None
+    }
+
+    fn before_sync(&self, _: &Path) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn synced(&self, _: &Path) {}
+
+    fn renamed(&self, _: &Path, _: &Path) {}
+
+    fn removed(&self, _: &Path) {}
+}
+
+#[test]
+fn a_log_that_the_disk_has_no_room_for_does_not_keep_others_waiting() {
+    let root = tempfile::tempdir().unwrap();
+    let faults = Arc::new(FullForOne::default());
+    let (manager, _) = start_on(Disk::with_faults(faults.clone()), root.path());
+    let good = create(&manager, "good", config());
+    fill(&good, 30);
+    assert!(clean(&manager));
+    fill(&good, 30);
+    let bad = create(&manager, "bad", config());
+    fill(&bad, 30);
+    faults.0.store(true, Ordering::Relaxed);
+    assert!(!clean(&manager), "the dirtiest one comes first");
+    assert!(clean(&manager));
+    assert_eq!(
+        (good.cleaned_until(), bad.cleaned_until()),
+        (Some(60), None)
+    );
+    assert_eq!(manager.set_aside_by_cleaner(), []);
+    assert!(!clean(&manager), "there is nothing else to be cleaned");
+    faults.0.store(false, Ordering::Relaxed);
+    assert!(clean(&manager));
+    assert_eq!(bad.cleaned_until(), Some(30));
 }
 
 #[test]
