@@ -25,7 +25,12 @@ pub enum Background {
 impl Background {
     /// Threads whose names begin with `name`.
     pub fn threads(count: usize, name: &str) -> std::io::Result<Background> {
-        Threads::start(count, name).map(Background::Threads)
+        Threads::start(count, name, Limit::all(count)).map(Background::Threads)
+    }
+
+    /// Threads of which no more work than `limit` allows.
+    pub(crate) fn limited(count: usize, name: &str, limit: Limit) -> std::io::Result<Background> {
+        Threads::start(count, name, limit).map(Background::Threads)
     }
 
     pub(crate) fn run(&self, job: Job) {
@@ -36,6 +41,15 @@ impl Background {
                     job();
                 }
             }
+        }
+    }
+
+    /// Runs the job after those that wait already; returns false, and forgets the job, if none waits (or too many):
+    /// a thread that has more to do may then go on.
+    pub(crate) fn run_after_others(&self, job: Job) -> bool {
+        match self {
+            Background::Inline => false,
+            Background::Threads(threads) => threads.queue.add_behind(job),
         }
     }
 
@@ -50,28 +64,53 @@ impl Background {
     }
 }
 
+/// How many threads may work at a time: `at_least` so many, and one for each `jobs_per_thread` that wait or are worked on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    pub at_least: usize,
+    pub jobs_per_thread: usize,
+}
+
+impl Limit {
+    fn all(threads: usize) -> Limit {
+        Limit {
+            at_least: threads.max(1),
+            jobs_per_thread: 1,
+        }
+    }
+
+    fn allows_another(self, busy: usize, queued: usize) -> bool {
+        queued > 0 && busy < self.at_least.max((busy + queued) / self.jobs_per_thread)
+    }
+}
+
 /// A few threads and a queue; they end when this is dropped, after the jobs that wait.
 pub struct Threads {
     queue: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
 }
 
-#[derive(Default)]
 struct Queue {
     waiting: Mutex<Waiting>,
     arrived: Condvar,
+    limit: Limit,
 }
 
 #[derive(Default)]
 struct Waiting {
     jobs: VecDeque<Job>,
     idle: usize,
+    busy: usize,
     is_closed: bool,
 }
 
 impl Threads {
-    fn start(count: usize, name: &str) -> std::io::Result<Threads> {
-        let queue = Arc::<Queue>::default();
+    fn start(count: usize, name: &str, limit: Limit) -> std::io::Result<Threads> {
+        let queue = Arc::new(Queue {
+            waiting: Mutex::default(),
+            arrived: Condvar::new(),
+            limit,
+        });
         let threads = (0..count.max(1))
             .map(|n| {
                 let queue = Arc::clone(&queue);
@@ -90,31 +129,54 @@ impl Threads {
             return Err(job);
         }
         waiting.jobs.push_back(job);
-        let is_wanted = waiting.idle > 0;
-        drop(waiting);
-        if is_wanted {
-            self.queue.arrived.notify_one();
-        }
+        self.queue.wake_another(waiting);
         Ok(())
     }
 }
 
 impl Queue {
+    /// Called by a thread that is about to look for its next job.
+    fn add_behind(&self, job: Job) -> bool {
+        let mut waiting = self.waiting();
+        if waiting.jobs.is_empty() || waiting.jobs.len() >= QUEUED_MAX {
+            return false;
+        }
+        waiting.jobs.push_back(job);
+        self.wake_another(waiting);
+        true
+    }
+
+    /// Wakes a thread for what waits, if there is one that may work.
+    fn wake_another(&self, waiting: MutexGuard<'_, Waiting>) {
+        let is_wanted = waiting.idle > 0 && self.is_wanted(&waiting);
+        drop(waiting);
+        if is_wanted {
+            self.arrived.notify_one();
+        }
+    }
+
+    fn is_wanted(&self, waiting: &Waiting) -> bool {
+        self.limit.allows_another(waiting.busy, waiting.jobs.len())
+    }
+
     fn work(&self) {
         let mut waiting = self.waiting();
         loop {
-            match waiting.jobs.pop_front() {
-                Some(job) => {
-                    drop(waiting);
-                    job();
-                    waiting = self.waiting();
-                }
-                None if waiting.is_closed => return,
-                None => {
-                    waiting.idle += 1;
-                    waiting = self.arrived.wait(waiting).expect("job queue poisoned");
-                    waiting.idle -= 1;
-                }
+            if self.is_wanted(&waiting)
+                && let Some(job) = waiting.jobs.pop_front()
+            {
+                waiting.busy += 1;
+                drop(waiting);
+                job();
+                waiting = self.waiting();
+                waiting.busy -= 1;
+            } else if waiting.is_closed {
+                // What waits is left to the threads that are at work, who look again.
+                return;
+            } else {
+                waiting.idle += 1;
+                waiting = self.arrived.wait(waiting).expect("job queue poisoned");
+                waiting.idle -= 1;
             }
         }
     }
@@ -145,3 +207,6 @@ impl fmt::Debug for Threads {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

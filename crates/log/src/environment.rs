@@ -8,16 +8,21 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use crate::background::Background;
+use crate::background::{Background, Limit};
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::file_cache::{DEFAULT_OPEN_FILES_MAX, FileCache};
 use crate::log::Log;
 use crate::pressure::Pressure;
 
-/// Logs that are synced at a time because acknowledgements wait. A disk takes several syncs in the time of one, and
-/// what comes while all threads are busy shares the next sync of its log.
+/// Logs that are synced at a time because acknowledgements wait, at most.
 const SYNC_THREADS: usize = 16;
+/// A disk takes several syncs in the time of one, so that so many logs are synced side by side. More are only where many
+/// logs wait: a log that waits for its turn gathers requests, which then share one sync.
+const SYNC_LIMIT: Limit = Limit {
+    at_least: 3,
+    jobs_per_thread: 8,
+};
 
 /// Shared by all logs of a process.
 #[derive(Debug)]
@@ -37,14 +42,14 @@ pub struct Environment {
 
 impl Environment {
     pub fn new(disk: Disk, open_files_max: usize, background: Background) -> Arc<Environment> {
-        let like = |count, name| match &background {
-            Background::Inline => Background::Inline,
-            Background::Threads(_) => {
-                Background::threads(count, name).unwrap_or(Background::Inline)
-            }
+        let or_inline = |made: std::io::Result<Background>| made.unwrap_or(Background::Inline);
+        let (care, syncs) = match &background {
+            Background::Inline => (Background::Inline, Background::Inline),
+            Background::Threads(_) => (
+                or_inline(Background::threads(1, "log-care")),
+                or_inline(Background::limited(SYNC_THREADS, "log-sync", SYNC_LIMIT)),
+            ),
         };
-        let care = like(1, "log-care");
-        let syncs = like(SYNC_THREADS, "log-sync");
         Arc::new(Environment {
             files: FileCache::new(disk, open_files_max),
             background,

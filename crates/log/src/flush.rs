@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
+use crate::background::Job;
 use crate::care::Care;
 use crate::error::{Context, StorageError};
 use crate::log::{Log, Writer};
@@ -131,16 +132,22 @@ impl Log {
             tell: Box::new(tell),
         };
         if self.flush.add(waiting) {
-            let me = self.me.clone();
-            self.environment.syncs.run(Box::new(move || {
-                if let Some(log) = me.upgrade() {
-                    log.flush_for_waiting();
-                }
-            }));
+            self.environment.syncs.run(self.turn());
         }
     }
 
-    /// Flushes until nobody waits. Those that come while the disk works share the flush that follows.
+    /// A sync thread's next turn at this log.
+    fn turn(&self) -> Job {
+        let me = self.me.clone();
+        Box::new(move || {
+            if let Some(log) = me.upgrade() {
+                log.flush_for_waiting();
+            }
+        })
+    }
+
+    /// Flushes until nobody waits, or it is another log's turn. Those that come while the disk works share the flush
+    /// that follows; the longer that has to wait for its turn, the more it serves.
     fn flush_for_waiting(&self) {
         loop {
             let has_failed = self.flush().is_err();
@@ -152,7 +159,7 @@ impl Log {
             for waiting in done {
                 (waiting.tell)(!has_failed && waiting.offset <= reached);
             }
-            if !is_served {
+            if !is_served || self.environment.syncs.run_after_others(self.turn()) {
                 return;
             }
         }

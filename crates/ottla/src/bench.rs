@@ -8,6 +8,7 @@
 mod alarm;
 mod calls;
 mod consume;
+mod crowd;
 mod groups;
 mod latency;
 mod load;
@@ -18,6 +19,7 @@ mod produce;
 mod solo;
 mod topic;
 mod transactions;
+mod under_way;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -5,9 +5,9 @@
 //! With `--backlog` further consumers drain another topic at the same time, which shows what those
 //! who catch up cost those who are at the tail.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ottla_net::client::{ClientError, OffsetSpec};
@@ -20,6 +20,7 @@ use super::load::{Shape, sleep_precisely, sleep_until, stamp};
 use super::meter::{self, Latencies, Percentiles, Report, Run, Worker};
 use super::pipe::{self, Inlet, Pipe};
 use super::produce::{PRODUCE_VERSIONS, check};
+use super::under_way::{self, Awaited, Room, Sent};
 use super::{Place, ShapeArgs, TimeArgs, TopicArgs, topic};
 use crate::cluster::ClusterArgs;
 use crate::error::ToolError;
@@ -304,60 +305,6 @@ struct Sender {
     request_records: u64,
 }
 
-/// A request that is under way: when its first record was due, and when it left.
-struct Sent {
-    due: Instant,
-    sent: Instant,
-    records: u64,
-}
-
-/// Requests under way, bounded.
-#[derive(Default)]
-struct UnderWay {
-    queue: Mutex<(VecDeque<Sent>, bool)>,
-    changed: Condvar,
-}
-
-impl UnderWay {
-    /// Waits until fewer than `max` are under way.
-    fn wait_for_room(&self, max: usize) -> bool {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = self
-            .changed
-            .wait_while(queue, |(queue, closed)| !*closed && queue.len() >= max)
-            .unwrap_or_else(PoisonError::into_inner);
-        !queue.1
-    }
-
-    fn push(&self, sent: Sent) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.0.push_back(sent);
-        self.changed.notify_all();
-    }
-
-    fn close(&self) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
-        self.changed.notify_all();
-    }
-
-    /// Whether an answer is still to come; waits while that is not known.
-    fn expects_answer(&self) -> bool {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = self
-            .changed
-            .wait_while(queue, |(queue, closed)| !*closed && queue.is_empty())
-            .unwrap_or_else(PoisonError::into_inner);
-        !queue.0.is_empty()
-    }
-
-    fn pop(&self) -> Option<Sent> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = queue.0.pop_front();
-        self.changed.notify_all();
-        sent
-    }
-}
-
 impl Sender {
     fn run(self, pipe: Pipe, in_flight: usize) -> Result<Latencies, ToolError> {
         let Pipe {
@@ -365,17 +312,12 @@ impl Sender {
             mut inlet,
             ..
         } = pipe;
-        let under_way = UnderWay::default();
+        let (room, awaited) = under_way::bounded(in_flight);
         sleep_precisely();
         std::thread::scope(|scope| {
-            let reader = scope.spawn(|| {
-                let read = self.read_answers(&mut inlet, &under_way);
-                // A sender that waits for room would otherwise wait for ever.
-                under_way.close();
-                read
-            });
-            let written = self.write_requests(&under_way, in_flight, |frame| outlet.write(frame));
-            under_way.close();
+            let sender = &self;
+            let reader = scope.spawn(move || sender.read_answers(&mut inlet, &awaited));
+            let written = self.write_requests(room, |frame| outlet.write(frame));
             let read = match reader.join() {
                 Ok(read) => read,
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -387,14 +329,13 @@ impl Sender {
 
     fn write_requests(
         &self,
-        under_way: &UnderWay,
-        in_flight: usize,
+        room: Room,
         mut write: impl FnMut(&[u8]) -> Result<(), ClientError>,
     ) -> Result<(), ToolError> {
         let (mut next, mut turn) = (0_u64, 0_usize);
         loop {
             sleep_until(self.due(next));
-            if !under_way.wait_for_room(in_flight) {
+            if !room.wait() {
                 return Ok(());
             }
             let now = Instant::now();
@@ -412,10 +353,11 @@ impl Sender {
                 .stamped(self.version, partition, stamps)?
                 .to_vec();
             pipe::set_correlation_id(&mut frame, i32::try_from(turn % 1_000_000).unwrap_or(0));
-            under_way.push(Sent {
+            room.note(Sent {
                 due: self.due(next),
                 sent: now,
                 records,
+                bytes: records * self.shape.record_bytes as u64,
             });
             write(&frame)?;
             next += records;
@@ -428,25 +370,17 @@ impl Sender {
         self.first + Duration::from_secs_f64(self.interval * record as f64)
     }
 
-    fn read_answers(
-        &self,
-        inlet: &mut Inlet,
-        under_way: &UnderWay,
-    ) -> Result<Latencies, ToolError> {
+    fn read_answers(&self, inlet: &mut Inlet, awaited: &Awaited) -> Result<Latencies, ToolError> {
         let mut latencies = Latencies::new();
-        while under_way.expects_answer() {
+        while let Some(sent) = awaited.next() {
             let accepted = self.shape.acks == 0
                 || self
                     .run
                     .tolerate(check(&inlet.read::<ProduceRequest>(self.version)?))?;
-            let now = Instant::now();
-            let Some(sent) = under_way.pop() else {
-                break;
-            };
-            let bytes = sent.records * self.shape.record_bytes as u64;
-            if accepted && self.run.count(now, sent.records, bytes) {
-                latencies.record(sent.due, sent.sent, now);
+            if accepted {
+                sent.count(&self.run, Instant::now(), &mut latencies);
             }
+            awaited.answered();
         }
         Ok(latencies)
     }

@@ -16,6 +16,7 @@ use ottla_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use ottla_records::{BatchBuilder, Compression, Producer};
 
 use super::pipe;
+use super::under_way::Sent;
 
 /// What the records of a load look like.
 #[derive(Debug, Clone)]
@@ -40,6 +41,18 @@ pub struct Prepared {
     pub records: u64,
     /// Bytes of keys and values.
     pub bytes: u64,
+}
+
+impl Prepared {
+    /// The request as it leaves now.
+    pub fn sent(&self, due: Instant) -> Sent {
+        Sent {
+            due,
+            sent: Instant::now(),
+            records: self.records,
+            bytes: self.bytes,
+        }
+    }
 }
 
 impl Shape {

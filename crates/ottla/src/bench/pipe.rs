@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::ops::RangeInclusive;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -134,6 +135,14 @@ impl Inlet {
         ResponseHeader::decode(&mut decoder, R::KEY.response_header_version(version))
             .and_then(|_| R::Response::from_bytes(decoder.rest(), version))
             .map_err(|source| self.undecodable(R::KEY, source))
+    }
+
+    pub fn socket(&self) -> impl AsFd {
+        &self.stream
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The next answer behind its length.

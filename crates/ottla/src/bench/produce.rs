@@ -1,19 +1,22 @@
-//! `ottla bench produce`: requests made beforehand, sent by one thread for each connection.
+//! `ottla bench produce`: requests made beforehand, sent by one thread for each connection, or by one for all that have
+//! one request under way and no schedule.
 //!
 //! Invariant: a connection never has more than `--in-flight` requests under way. With `--rate` the
 //! schedule is fixed in advance, and a request that could not leave in time is charged for it.
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use ottla_net::client::ClientError;
 use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::{ProduceRequest, ProduceResponse};
 
+use super::crowd::{self, Member};
 use super::load::{Prepared, Shape, sleep_precisely, sleep_until};
 use super::meter::{self, Latencies, Report, Run};
 use super::pipe::{self, Inlet, Outlet, Pipe};
+use super::under_way::{self, Awaited, Sent};
 use super::{Place, ShapeArgs, TimeArgs, TopicArgs, topic};
 use crate::cluster::ClusterArgs;
 use crate::error::ToolError;
@@ -42,7 +45,7 @@ pub struct Args {
     /// Batches of one request, each for another partition.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     batches: u32,
-    /// Connections, each with a thread of its own.
+    /// Connections.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=super::CONNECTIONS_MAX))]
     connections: u32,
     /// Requests of one connection that may be under way.
@@ -66,7 +69,9 @@ pub fn run(args: &Args) -> Result<(), ToolError> {
     }
     let record = u64::from(args.shape.record_size);
     let run = args.time.run(record, false);
+    let in_flight = args.in_flight as usize;
     let mut workers = Vec::new();
+    let mut in_turn = Vec::new();
     for (index, (pipe, frames)) in prepared.into_iter().enumerate() {
         let pace = args.rate.map(|rate| {
             let per_request = frames.first().map_or(1, |frame| frame.records) as f64;
@@ -84,8 +89,14 @@ pub fn run(args: &Args) -> Result<(), ToolError> {
             pace,
             acks: shape.acks,
         };
-        let in_flight = args.in_flight as usize;
-        workers.push(meter::work(&run, move || sender.run(pipe, in_flight))?);
+        if sender.pace.is_none() && shape.acks != 0 && in_flight == 1 {
+            in_turn.push(InTurn::new(sender, pipe)?);
+        } else {
+            workers.push(meter::work(&run, move || sender.run(pipe, in_flight))?);
+        }
+    }
+    if !in_turn.is_empty() {
+        workers.push(meter::work(&run, move || InTurn::run(in_turn))?);
     }
     let latencies = meter::finish(&run, "produced", workers)?;
     super::print(&args.cluster, &Report::of("produce", &run, &latencies))
@@ -131,14 +142,6 @@ impl Pace {
     }
 }
 
-/// A request that is under way.
-struct Sent {
-    intended: Instant,
-    sent: Instant,
-    records: u64,
-    bytes: u64,
-}
-
 /// One connection's work.
 struct Sender {
     run: Arc<Run>,
@@ -156,31 +159,24 @@ impl Sender {
             mut inlet,
             ..
         } = pipe;
-        if self.acks == 0 || in_flight == 1 {
-            return self.alternate(&mut outlet, &mut inlet, version);
+        if self.acks == 0 {
+            return self.send_only(&mut outlet);
         }
-        // A slot is taken before a request is sent; the reader holds one more.
-        let (slots, under_way) = mpsc::sync_channel(in_flight - 1);
+        let (room, awaited) = under_way::bounded(in_flight);
         let run = Arc::clone(&self.run);
         std::thread::scope(|scope| {
-            let reader = scope.spawn(move || read_answers(&run, &mut inlet, version, &under_way));
+            let reader = scope.spawn(move || read_answers(&run, &mut inlet, version, &awaited));
             let mut sequence = 0;
-            while let Some(intended) = self.next(sequence) {
-                let frame = self.frame(sequence);
-                let sent = Sent {
-                    intended,
-                    sent: Instant::now(),
-                    records: frame.records,
-                    bytes: frame.bytes,
-                };
-                let frame = &frame.frame;
-                if slots.send(sent).is_err() {
+            while let Some(due) = self.next(sequence) {
+                if !room.wait() {
                     break;
                 }
-                outlet.write(frame)?;
+                let frame = self.frame(sequence);
+                room.note(frame.sent(due));
+                outlet.write(&frame.frame)?;
                 sequence += 1;
             }
-            drop(slots);
+            drop(room);
             match reader.join() {
                 Ok(latencies) => latencies,
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -188,27 +184,15 @@ impl Sender {
         })
     }
 
-    /// One request at a time.
-    fn alternate(
-        &mut self,
-        outlet: &mut Outlet,
-        inlet: &mut Inlet,
-        version: i16,
-    ) -> Result<Latencies, ToolError> {
+    /// Requests without answers.
+    fn send_only(&mut self, outlet: &mut Outlet) -> Result<Latencies, ToolError> {
         let mut latencies = Latencies::new();
         let mut sequence = 0;
-        while let Some(intended) = self.next(sequence) {
-            let run = Arc::clone(&self.run);
-            let acks = self.acks;
+        while let Some(due) = self.next(sequence) {
             let frame = self.frame(sequence);
-            let sent = Instant::now();
+            let sent = frame.sent(due);
             outlet.write(&frame.frame)?;
-            let accepted =
-                acks == 0 || run.tolerate(check(&inlet.read::<ProduceRequest>(version)?))?;
-            let now = Instant::now();
-            if accepted && run.count(now, frame.records, frame.bytes) {
-                latencies.record(intended, sent, now);
-            }
+            sent.count(&self.run, Instant::now(), &mut latencies);
             sequence += 1;
         }
         Ok(latencies)
@@ -244,17 +228,82 @@ fn read_answers(
     run: &Run,
     inlet: &mut Inlet,
     version: i16,
-    under_way: &Receiver<Sent>,
+    awaited: &Awaited,
 ) -> Result<Latencies, ToolError> {
     let mut latencies = Latencies::new();
-    for sent in under_way {
+    while let Some(sent) = awaited.next() {
         let accepted = run.tolerate(check(&inlet.read::<ProduceRequest>(version)?))?;
-        let now = Instant::now();
-        if accepted && run.count(now, sent.records, sent.bytes) {
-            latencies.record(sent.intended, sent.sent, now);
+        if accepted {
+            sent.count(run, Instant::now(), &mut latencies);
         }
+        awaited.answered();
     }
     Ok(latencies)
+}
+
+/// A connection that sends when its last request was answered.
+struct InTurn {
+    sender: Sender,
+    outlet: Outlet,
+    inlet: Inlet,
+    version: i16,
+    sequence: u64,
+    under_way: Option<Sent>,
+    latencies: Latencies,
+}
+
+impl InTurn {
+    fn new(sender: Sender, pipe: Pipe) -> Result<InTurn, ClientError> {
+        Ok(InTurn {
+            version: pipe.version::<ProduceRequest>(PRODUCE_VERSIONS)?,
+            sender,
+            outlet: pipe.outlet,
+            inlet: pipe.inlet,
+            sequence: 0,
+            under_way: None,
+            latencies: Latencies::new(),
+        })
+    }
+
+    /// Serves all of them on this thread.
+    fn run(mut all: Vec<InTurn>) -> Result<Latencies, ToolError> {
+        crowd::serve(&mut all)?;
+        let mut latencies = Latencies::new();
+        for one in &all {
+            latencies.merge(&one.latencies);
+        }
+        Ok(latencies)
+    }
+}
+
+impl Member for InTurn {
+    fn send(&mut self) -> Result<bool, ToolError> {
+        let Some(due) = self.sender.next(self.sequence) else {
+            return Ok(false);
+        };
+        let frame = self.sender.frame(self.sequence);
+        self.under_way = Some(frame.sent(due));
+        self.outlet.write(&frame.frame)?;
+        self.sequence += 1;
+        Ok(true)
+    }
+
+    fn receive(&mut self, now: Instant) -> Result<(), ToolError> {
+        let answer = self.inlet.read::<ProduceRequest>(self.version)?;
+        let accepted = self.sender.run.tolerate(check(&answer))?;
+        if let Some(sent) = self.under_way.take().filter(|_| accepted) {
+            sent.count(&self.sender.run, now, &mut self.latencies);
+        }
+        Ok(())
+    }
+
+    fn socket(&self) -> impl AsFd {
+        self.inlet.socket()
+    }
+
+    fn address(&self) -> &str {
+        self.inlet.address()
+    }
 }
 
 /// The first partition that refused makes the request fail.
