@@ -53,14 +53,7 @@ pub async fn find(
     listener: &str,
 ) -> Result<Node, ErrorCode> {
     let topic_name = kind.topic();
-    if broker.image().topic(topic_name).is_none() {
-        let errors = broker
-            .auto_create_topics(vec![Str::from_static(topic_name)], true)
-            .await;
-        for (topic, error) in errors {
-            tracing::error!(%topic, ?error, "coordinators have no topic to keep their state in");
-        }
-    }
+    make_topic(broker, kind).await;
     let image = broker.image();
     let topic = image
         .topic(topic_name)
@@ -77,4 +70,17 @@ pub async fn find(
         host: host.clone(),
         port: i32::from(*port),
     })
+}
+
+/// Makes the internal topic of `kind` if it is not there.
+pub async fn make_topic(broker: &Broker, kind: CoordinatorKind) {
+    if broker.image().topic(kind.topic()).is_some() {
+        return;
+    }
+    let errors = broker
+        .auto_create_topics(vec![Str::from_static(kind.topic())], true)
+        .await;
+    for (topic, error) in errors {
+        tracing::error!(%topic, ?error, "coordinators have no topic to keep their state in");
+    }
 }

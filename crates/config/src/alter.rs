@@ -316,7 +316,8 @@ fn check_length(value: Option<&String>) -> Result<(), AlterError> {
 
 fn list_key(resource: ResourceType, name: &str, op: AlterOp) -> Result<&'static Key, AlterError> {
     match resource.key(name) {
-        Some(key) if key.kind == Kind::List => Ok(key),
+        // Kafka knows no types of the keys of subscriptions.
+        Some(key) if key.kind == Kind::List && resource != ResourceType::ClientMetrics => Ok(key),
         // A broker looks at its own changes before the controller does, in other words.
         Some(_) if resource == ResourceType::Broker => Err(AlterError::config(format!(
             "Config value {} is not allowed for config key: {name}",

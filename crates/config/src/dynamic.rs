@@ -28,11 +28,25 @@ const PER_LISTENER: &[&str] = &[
 const THREAD_POOLS: &[&str] = &[
     "background.threads",
     "num.io.threads",
+    NETWORK_THREADS,
     "num.recovery.threads.per.data.dir",
     "num.replica.fetchers",
+    "remote.log.manager.copier.thread.pool.size",
+    "remote.log.manager.expiration.thread.pool.size",
+    "remote.log.manager.follower.thread.pool.size",
+    "remote.log.reader.threads",
 ];
 
+/// A pool for each listener, which may have a size of its own.
+const NETWORK_THREADS: &str = "num.network.threads";
+
+/// Limits that let nobody in at 0, which their keys allow.
+const LIMITS_ABOVE_ZERO: &[&str] = &["max.connection.creation.rate", "max.connections"];
+
 const CLEANER_THREADS: &str = "log.cleaner.threads";
+
+/// A retention without a limit.
+const UNLIMITED: i64 = -1;
 
 impl BrokerConfig {
     /// The configuration under the dynamic settings that the metadata log has for the cluster and
@@ -149,25 +163,59 @@ pub(crate) fn validate(
         let (old, new) = (settings.long(name), new.settings().long(name));
         check_pool(name, old, new).map_err(AlterError::request)?;
     }
-    let threads = "log.cleaner.threads";
-    check_cleaner_threads(settings.long(threads), new.settings().long(threads))
-        .map_err(AlterError::request)
+    for (name, text) in after {
+        check_of_listener(settings.long(NETWORK_THREADS), name, text)
+            .map_err(AlterError::request)?;
+    }
+    check_local_retention(&new).map_err(AlterError::request)
 }
 
-fn check_cleaner_threads(old: i64, new: i64) -> Result<(), String> {
-    if new < 1 {
-        Err("Log cleaner threads should be at least 1".to_owned())
-    } else if new < old / 2 {
-        Err(format!(
-            "Log cleaner threads cannot be reduced to less than half the current value {old}"
-        ))
-    } else if new > old.max(1) * 2 {
-        Err(format!(
-            "Log cleaner threads cannot be increased to more than double the current value {old}"
-        ))
-    } else {
-        Ok(())
+/// What a key allows by itself, and a running broker does not, with a listener's prefix or without.
+fn check_of_listener(network_threads: i64, name: &str, text: &str) -> Result<(), String> {
+    let (Name::Key(key) | Name::OfListener(key)) = keys::classify(name) else {
+        return Ok(());
+    };
+    match text.trim().parse() {
+        Ok(0) if LIMITS_ABOVE_ZERO.contains(&key.name) => Err(format!("Invalid {} 0", key.name)),
+        Ok(threads) if key.name == NETWORK_THREADS => {
+            check_pool(NETWORK_THREADS, network_threads, threads)
+        }
+        _ => Ok(()),
     }
+}
+
+/// What stays here of tiered topics is part of what is kept at all.
+fn check_local_retention(new: &BrokerConfig) -> Result<(), String> {
+    let topic = &new.topic_defaults;
+    let pairs = [
+        (
+            "ms",
+            topic.effective_local_retention_ms(),
+            topic.retention_ms,
+        ),
+        (
+            "bytes",
+            topic.effective_local_retention_bytes(),
+            topic.retention_bytes,
+        ),
+    ];
+    for (unit, local, whole) in pairs {
+        if whole == UNLIMITED || local == whole {
+            continue;
+        }
+        let reason = if local == UNLIMITED {
+            format!("must not be {UNLIMITED} as log.retention.{unit} value is set as {whole}.")
+        } else if local > whole {
+            format!("must not be more than log.retention.{unit} property value: {whole}")
+        } else {
+            continue;
+        };
+        let name = format!("log.local.retention.{unit}");
+        return Err(format!(
+            "Invalid value {local} for configuration {name}: Value {reason}"
+        ));
+    }
+    Ok(())
 }
 
 /// As for the other pools, in words of its own.

@@ -117,9 +117,9 @@ impl Controller {
         let before = overrides(&self.image.config(resource));
         let after = alter(kind, &before)?;
         let changed = changes(&before, &after);
-        self.check_safe_keys(resource, &changed)?;
         self.check_resource_name(resource)?;
         validate(&self.config, kind, &resource.name, &before, &after)?;
+        self.check_safe_keys(resource, &changed)?;
         if resource.kind == ResourceType::TOPIC && self.image.topic(&resource.name).is_none() {
             return Err(ControlError::ConfigTopicUnknown(resource.name.clone()));
         }

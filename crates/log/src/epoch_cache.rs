@@ -69,20 +69,23 @@ impl EpochCache {
         true
     }
 
-    /// Forgets epochs that begin at `end_offset` or later, save for one that begins there and that `known` has: it has no
-    /// batch yet, and may get some.
-    pub fn truncate_after(&mut self, end_offset: i64, known: &EpochCache) {
-        self.entries.retain(|entry| {
-            entry.start_offset < end_offset
-                || (entry.start_offset == end_offset && known.entries.contains(entry))
-        });
-    }
-
     /// Forgets epochs that begin at `end_offset` or later. Returns whether anything changed.
     pub fn truncate_from_end(&mut self, end_offset: i64) -> bool {
         let before = self.entries.len();
         self.entries.retain(|entry| entry.start_offset < end_offset);
         self.entries.len() != before
+    }
+
+    /// Whether `other` has the same epochs, but for one that begins at `end_offset`.
+    pub fn agrees_before(&self, end_offset: i64, other: &EpochCache) -> bool {
+        let begun = |cache: &EpochCache| -> Vec<EpochEntry> {
+            let entries = cache.entries.iter();
+            entries
+                .filter(|entry| entry.start_offset != end_offset)
+                .copied()
+                .collect()
+        };
+        begun(self) == begun(other)
     }
 
     /// Forgets epochs that ended before `start_offset`; the one that was current there begins there now.

@@ -16,8 +16,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ottla_records::NO_PRODUCER_EPOCH;
-
 use crate::error::ProducerError;
 use crate::scan::ScannedBatch;
 
@@ -221,15 +219,13 @@ impl ProducerState {
         supports_epoch_bump: bool,
         now_ms: i64,
     ) -> Result<VerificationGuard, ProducerError> {
-        let current = self
-            .producers
-            .get(&producer_id)
-            .map_or(NO_PRODUCER_EPOCH, |entry| entry.producer_epoch);
-        if producer_epoch < current {
+        if let Some(known) = self.producers.get(&producer_id)
+            && producer_epoch < known.producer_epoch
+        {
             return Err(ProducerError::InvalidEpoch {
                 producer_id,
                 producer_epoch,
-                current,
+                current: known.producer_epoch,
             });
         }
         if self.has_ongoing_transaction(producer_id, producer_epoch) {

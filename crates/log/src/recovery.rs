@@ -487,8 +487,10 @@ impl Recovery<'_, '_> {
         // The high watermark is not known yet, so that decided transactions wait for it no longer than for the start.
         self.producers.on_high_watermark(end_offset);
         self.epochs.truncate_from_start(log_start_offset);
-        self.epochs.truncate_after(end_offset, epochs_before);
-        let has_unwritten_epoch = self.epochs != *epochs_before;
+        // An epoch that begins at the end has no batch: who leads next has an epoch of its own.
+        self.epochs.truncate_from_end(end_offset);
+        // In the file it may stay: whoever leads displaces it there, or has that very epoch.
+        let has_unwritten_epoch = !self.epochs.agrees_before(end_offset, epochs_before);
         let recovery_point = if self.loader.options.is_clean {
             end_offset
         } else {

@@ -8,6 +8,7 @@ use ottla_protocol::ids::TopicPartition;
 use ottla_protocol::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 
 use super::Context;
+use crate::coordinators::{CoordinatorKind, make_topic};
 use crate::topics::OFFSETS_TOPIC;
 
 /// First version whose clients know PRODUCER_FENCED.
@@ -23,8 +24,10 @@ pub async fn handle(context: &Context, request: AddOffsetsToTxnRequest) -> AddOf
 
 async fn add(context: &Context, request: AddOffsetsToTxnRequest) -> ErrorCode {
     let broker = &context.broker;
+    // A consumer that assigns its partitions itself may not have looked for the group's coordinator, which its producer
+    // does after this.
+    make_topic(broker, CoordinatorKind::Group).await;
     let image = broker.image();
-    // The topic is there once anybody has looked for the group's coordinator, which its consumer has.
     let Some(offsets) = image.topic(OFFSETS_TOPIC) else {
         return ErrorCode::CoordinatorNotAvailable;
     };

@@ -1,6 +1,6 @@
 //! ApiVersions: what this broker speaks, and which features the cluster has finalized.
 
-use ottla_metadata::{FEATURES, Feature};
+use ottla_metadata::{FEATURES, Feature, KRAFT_VERSION_FEATURE};
 use ottla_net::Outcome;
 use ottla_protocol::messages::api_versions_response::{
     ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
@@ -43,7 +43,11 @@ pub fn handle(context: &Context, request: ApiVersionsRequest) -> ApiVersionsResp
         Some(SupportedFeatureKey {
             name: Str::from_static(feature.name),
             min_version,
-            max_version: feature.level_max,
+            max_version: match feature.name {
+                // Only the quorum could raise it, and ours lists no voters in its log.
+                KRAFT_VERSION_FEATURE => image.features.kraft_version,
+                _ => feature.level_max,
+            },
             ..Default::default()
         })
     });

@@ -43,7 +43,12 @@ fn describe(context: &Context, topic: &Str, index: i32) -> Result<Vec<ProducerDe
             // It ought to be here: its directory is offline.
             Some(partition) if partition.replicas.contains(&broker.node_id) => ErrorCode::KafkaStorageError.into(),
             Some(_) => ErrorCode::NotLeaderOrFollower.into(),
-            None => ErrorCode::UnknownTopicOrPartition.into(),
+            None if broker.image().topic(topic).is_some() => ErrorCode::UnknownTopicOrPartition.into(),
+            // Of a topic that there is not Kafka says so in words.
+            None => {
+                let code = ErrorCode::UnknownTopicOrPartition;
+                Failure { code, message: Some(Str::from_static(code.message())) }
+            }
         }),
     }
 }

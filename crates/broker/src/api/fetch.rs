@@ -299,6 +299,7 @@ fn partition_data(
                 partition_index,
                 error_code: error.code(),
                 high_watermark: -1,
+                aborted_transactions: None,
                 records: Some(Records::Bytes(Bytes::new())),
                 ..Default::default()
             };

@@ -44,7 +44,10 @@ pub async fn handle(context: &Context, request: ListTransactionsRequest) -> List
 
 /// The pattern must match the whole id.
 fn compile(pattern: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(PATTERN_BYTES_MAX).build()
+    // By itself first: what closes our bracket and opens another is none.
+    let bounded = |pattern: &str| RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build();
+    bounded(pattern)?;
+    bounded(&format!("^(?:{pattern})$"))
 }
 
 fn failed(error: ErrorCode) -> ListTransactionsResponse {

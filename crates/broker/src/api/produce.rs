@@ -18,7 +18,7 @@ use ottla_protocol::messages::produce_response::{
 };
 use ottla_protocol::messages::{ProduceRequest, ProduceResponse};
 use ottla_protocol::{ApiKey, ErrorCode, Records, Str};
-use ottla_records::batches;
+use ottla_records::{RawBatch, batches};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -47,8 +47,13 @@ pub async fn handle(context: &Context, request: ProduceRequest) -> Outcome {
     let mut pending = Vec::new();
     let mut response = if request.transactional_id.is_some() {
         let _turn = context.connection.transactional_produce.lock().await;
-        let verified = verify(context, &request).await;
-        append_all(context, request, &verified, &mut pending)
+        match verify(context, &request).await {
+            Ok(verified) => append_all(context, request, &verified, &mut pending),
+            Err(error) => refuse_all(request, error),
+        }
+    } else if has_transactional_records(&request) {
+        // To whom they belong is not said, so nobody may have allowed it.
+        refuse_all(request, ErrorCode::TransactionalIdAuthorizationFailed)
     } else {
         append_all(context, request, &Verified::default(), &mut pending)
     };
@@ -110,12 +115,27 @@ impl Verified {
     }
 }
 
-/// Sees to it that the partitions belong to the producer's transaction.
-async fn verify(context: &Context, request: &ProduceRequest) -> Verified {
+fn has_transactional_records(request: &ProduceRequest) -> bool {
+    let mut all = request
+        .topic_data
+        .iter()
+        .flat_map(|topic| &topic.partition_data);
+    all.any(|data| first_batch(data).is_some_and(|batch| batch.is_transactional()))
+}
+
+fn first_batch(data: &PartitionProduceData) -> Option<RawBatch<'_>> {
+    match &data.records {
+        Some(Records::Bytes(bytes)) => batches(bytes).next()?.ok(),
+        Some(Records::External { .. }) | None => None,
+    }
+}
+
+/// Sees to it that the partitions belong to the producer's transaction; records of two producers are refused whole.
+async fn verify(context: &Context, request: &ProduceRequest) -> Result<Verified, ErrorCode> {
     let broker = &context.broker;
     let mut verified = Verified::default();
     let Some(transactional_id) = &request.transactional_id else {
-        return verified;
+        return Ok(verified);
     };
     let client = Client::of_produce(context.version);
     let mut first_producer: Option<Producer> = None;
@@ -124,10 +144,10 @@ async fn verify(context: &Context, request: &ProduceRequest) -> Verified {
     for (topic_at, topic) in request.topic_data.iter().enumerate() {
         let found = find(&topics, context.version, topic);
         for (partition_at, data) in topic.partition_data.iter().enumerate() {
-            let Some(Records::Bytes(bytes)) = &data.records else {
+            let Ok(Some(replica)) = found.as_ref().map(|topic| topic.partition(data.index)) else {
                 continue;
             };
-            let Some(Ok(batch)) = batches(bytes).next() else {
+            let Some(batch) = first_batch(data) else {
                 continue;
             };
             if !batch.is_transactional() || !batch.has_producer_id() {
@@ -143,14 +163,8 @@ async fn verify(context: &Context, request: &ProduceRequest) -> Verified {
             if (producer.producer_id, producer.producer_epoch)
                 != (batch.producer_id(), batch.producer_epoch())
             {
-                verified
-                    .0
-                    .insert(place, Err(ErrorCode::InvalidProducerIdMapping));
-                continue;
+                return Err(ErrorCode::InvalidProducerIdMapping);
             }
-            let Ok(Some(replica)) = found.as_ref().map(|topic| topic.partition(data.index)) else {
-                continue;
-            };
             let guard = start(
                 &replica.log,
                 producer,
@@ -179,7 +193,7 @@ async fn verify(context: &Context, request: &ProduceRequest) -> Verified {
             }
         }
     }
-    verified
+    Ok(verified)
 }
 
 fn find<'a>(
@@ -195,6 +209,27 @@ fn find<'a>(
         topics
             .by_name(&topic.name)
             .ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+}
+
+/// The same error for every partition.
+fn refuse_all(request: ProduceRequest, error: ErrorCode) -> ProduceResponse {
+    let responses = request
+        .topic_data
+        .into_iter()
+        .map(|topic| TopicProduceResponse {
+            partition_responses: topic
+                .partition_data
+                .iter()
+                .map(|data| failed(data.index, error.into()))
+                .collect(),
+            name: topic.name,
+            topic_id: topic.topic_id,
+            ..Default::default()
+        });
+    ProduceResponse {
+        responses: responses.collect(),
+        ..Default::default()
     }
 }
 

@@ -49,8 +49,18 @@ async fn commit(
     topics: Vec<CommitTopic>,
 ) -> Result<Vec<CommitTopicAnswer>, ErrorCode> {
     let broker = &context.broker;
+    if request.group_id.is_empty() {
+        return Err(ErrorCode::InvalidGroupId);
+    }
     let partition = broker.groups.partition_of(&request.group_id)?;
     let how = verified(context, request, partition).await?;
+    // Where nothing was asked (`transaction.partition.verification.enable`), this may be nobody.
+    if request.producer_id < 0 {
+        return Err(ErrorCode::InvalidProducerIdMapping);
+    }
+    if request.producer_epoch < 0 {
+        return Err(ErrorCode::InvalidProducerEpoch);
+    }
     let commit = TxnOffsetCommit {
         api_version: context.version,
         group_id: request.group_id.detached(),

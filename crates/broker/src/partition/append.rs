@@ -131,9 +131,10 @@ impl Partition {
         } else {
             Acks::Leader
         };
-        leader
-            .check_append(acks)
-            .map_err(|_| ErrorCode::NotEnoughReplicas)?;
+        leader.check_append(acks).map_err(|_| AppendFailure {
+            log_start_offset: self.log.log_start_offset(),
+            ..ErrorCode::NotEnoughReplicas.into()
+        })?;
         let how = LeaderAppend {
             leader_epoch: leader.leader_epoch(),
             log_append_time_ms: batch.log_append_time_ms,
@@ -220,8 +221,14 @@ impl Partition {
         if code == ErrorCode::KafkaStorageError {
             tracing::error!(topic = %self.topic, partition = self.index, %error, "an append failed");
         }
+        // Kafka tells the log start with what is wrong with the producer, not with its batch or with the partition.
+        let log_start_offset = match error {
+            AppendError::Producer { .. } => self.log.log_start_offset(),
+            _ => -1,
+        };
         AppendFailure {
             message: Some(error.to_string()),
+            log_start_offset,
             ..code.into()
         }
     }

@@ -145,6 +145,13 @@ pub async fn write(broker: &Broker, ending: Ending, topic: &str, partition: i32)
 }
 
 fn begin(broker: &Broker, ending: Ending, topic: &str, partition: i32) -> Written {
+    if ending.producer_id < 0 {
+        return Written::Known(ErrorCode::InvalidProducerIdMapping);
+    }
+    // No batch is of such an epoch, so there is nothing that it could end.
+    if ending.producer_epoch < 0 {
+        return Written::Known(ErrorCode::InvalidProducerEpoch);
+    }
     if topic == OFFSETS_TOPIC {
         return begin_offsets(broker, ending, partition);
     }

@@ -242,3 +242,14 @@ fn codes_of_resources_are_kafkas() {
     }
     assert_eq!(ResourceType::from_code(3), None);
 }
+
+#[test]
+fn subscriptions_have_no_lists() {
+    let append = Alteration {
+        name: "metrics",
+        op: AlterOp::Append,
+        value: Some("org.apache.kafka.producer."),
+    };
+    let outcome = incremental(ResourceType::ClientMetrics, &map(&[]), &[append]);
+    expect!["40: Can't APPEND to key metrics because its type is not LIST."].assert_eq(&show(outcome));
+}

@@ -174,3 +174,40 @@ fn what_another_version_left_in_the_metadata_log_is_passed_over() {
         dynamic setting of this broker: 'num.partitions' is ignored: Cannot update these configs dynamically: [num.partitions]"#]]
     .assert_eq(&warnings.join("\n"));
 }
+
+#[test]
+fn what_keys_allow_and_a_running_broker_does_not() {
+    let mut lines = String::new();
+    for (name, value) in [
+        ("max.connections", "0"),
+        ("max.connections", "1"),
+        ("listener.name.plaintext.max.connection.creation.rate", "0"),
+        ("num.network.threads", "7"),
+        ("listener.name.plaintext.num.network.threads", "7"),
+        ("listener.name.plaintext.num.network.threads", "6"),
+        ("remote.log.reader.threads", "100"),
+        ("log.local.retention.ms", "-1"),
+        ("log.local.retention.ms", "604800001"),
+        ("log.local.retention.ms", "604800000"),
+        ("log.local.retention.bytes", "7"),
+    ] {
+        let verdict = match validate(&broker(), true, &map(&[(name, value)])) {
+            Ok(()) => "ok".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        lines += &format!("{name}={value}: {verdict}\n");
+    }
+    expect![[r#"
+        max.connections=0: Invalid max.connections 0
+        max.connections=1: ok
+        listener.name.plaintext.max.connection.creation.rate=0: Invalid max.connection.creation.rate 0
+        num.network.threads=7: Dynamic thread count update validation failed for num.network.threads=7, value should not be greater than double the current value 3
+        listener.name.plaintext.num.network.threads=7: Dynamic thread count update validation failed for num.network.threads=7, value should not be greater than double the current value 3
+        listener.name.plaintext.num.network.threads=6: ok
+        remote.log.reader.threads=100: Dynamic thread count update validation failed for remote.log.reader.threads=100, value should not be greater than double the current value 10
+        log.local.retention.ms=-1: Invalid value -1 for configuration log.local.retention.ms: Value must not be -1 as log.retention.ms value is set as 604800000.
+        log.local.retention.ms=604800001: Invalid value 604800001 for configuration log.local.retention.ms: Value must not be more than log.retention.ms property value: 604800000
+        log.local.retention.ms=604800000: ok
+        log.local.retention.bytes=7: ok
+    "#]].assert_eq(&lines);
+}

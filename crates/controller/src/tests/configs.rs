@@ -157,11 +157,18 @@ fn the_minimum_is_one_for_the_cluster_while_leaders_are_eligible() {
                 SET,
                 Some("2"),
             ),
+            (
+                &ConfigResource::broker(1),
+                "min.insync.replicas",
+                SET,
+                Some("none"),
+            ),
         ],
         expect![[r#"
             all brokers: InvalidConfig: Cluster-level min.insync.replicas cannot be removed while ELR is enabled. -> min.insync.replicas=1 
             broker 1: InvalidConfig: Broker-level min.insync.replicas cannot be altered while ELR is enabled. -> 
             all brokers: ok -> min.insync.replicas=2 
+            broker 1: InvalidRequest: Invalid value none for configuration min.insync.replicas: Not a number of type INT -> 
         "#]],
     );
 }

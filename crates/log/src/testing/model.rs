@@ -113,8 +113,8 @@ impl Model {
             self.end = end;
             self.start = self.start.min(end);
         }
-        // An epoch that begins at the end, without a record, is kept: so nothing has to be written when a log opens.
-        self.epochs.retain(|(_, start)| *start <= end);
+        // An epoch that begins at the end has no record: the next leader has an epoch of its own.
+        self.epochs.retain(|(_, start)| *start < end);
     }
 
     fn visible(&self) -> Vec<(i64, i64)> {

@@ -37,7 +37,7 @@ const API_NOTES: &[(ApiKey, &str)] = &[
     ),
     (
         ApiKey::UpdateFeatures,
-        "share.version and streams.version are not listed, for their groups are not served; kraft.version stays as it is.",
+        "share.version and streams.version are not listed, for their groups are not served; kraft.version stays as it is, and is listed up to that.",
     ),
     (ApiKey::DescribeQuorum, "The quorum is this node alone."),
     (
