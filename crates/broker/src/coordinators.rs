@@ -84,3 +84,6 @@ pub async fn make_topic(broker: &Broker, kind: CoordinatorKind) {
         tracing::error!(%topic, ?error, "coordinators have no topic to keep their state in");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -238,7 +238,7 @@ impl<M: Machine> Shard<M> {
     }
 }
 
-fn encode(batch: AppendBatch, now_ms: i64) -> Result<Bytes, ErrorCode> {
+pub(super) fn encode(batch: AppendBatch, now_ms: i64) -> Result<Bytes, ErrorCode> {
     match batch {
         AppendBatch::Records(records) => build(BatchBuilder::default(), now_ms, &records),
         AppendBatch::Transactional {
