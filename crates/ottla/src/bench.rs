@@ -7,6 +7,7 @@
 
 mod alarm;
 mod calls;
+mod compaction;
 mod consume;
 mod crowd;
 mod groups;
@@ -53,6 +54,8 @@ pub enum Command {
     Transactions(transactions::Args),
     /// Make many partitions, and wait until every one serves.
     Partitions(partitions::Args),
+    /// Fill a compacted topic, have it cleaned, and watch its size while it is overwritten.
+    Compaction(compaction::Args),
 }
 
 pub fn run(command: &Command) -> Result<(), ToolError> {
@@ -64,6 +67,7 @@ pub fn run(command: &Command) -> Result<(), ToolError> {
         Command::Groups(args) => groups::run(args),
         Command::Transactions(args) => transactions::run(args),
         Command::Partitions(args) => partitions::run(args),
+        Command::Compaction(args) => compaction::run(args),
     }
 }
 

@@ -45,6 +45,8 @@ pub enum ToolError {
         what: &'static str,
         after: Duration,
     },
+    #[error("the log did not become smaller within {after:?}")]
+    NotCleaned { after: Duration },
     #[error("no transaction is open in {topic}-{partition} from offset {start_offset} on")]
     NoTransactionAt {
         topic: String,
@@ -76,6 +78,9 @@ impl ToolError {
             ToolError::NotReady { .. } => {
                 Some("the broker may be overloaded, or its log says why it does not serve them")
             }
+            ToolError::NotCleaned { .. } => Some(
+                "the cleaner may be off, or the broker's log says why it passes the partition over",
+            ),
             ToolError::NoTransactionAt { .. } => {
                 Some("`ottla transactions producers` shows the open transactions of a partition")
             }

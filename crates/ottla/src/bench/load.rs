@@ -3,7 +3,7 @@
 //! Bulk load sends the same frames again and again: only the correlation id changes, and with
 //! idempotence the sequence in the headers of the batches. Latency load builds small batches whose
 //! records carry the moment at which they were due.
-//! Used by `produce.rs` and `latency.rs`.
+//! Used by `produce.rs`, `latency.rs` and `compaction.rs`.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub struct Shape {
 }
 
 /// The key of a keyed record has this many bytes.
-const KEY_BYTES: usize = 16;
+pub const KEY_BYTES: usize = 16;
 
 /// A request that can be sent many times.
 pub struct Prepared {
@@ -64,8 +64,8 @@ impl Shape {
         batch_bytes: usize,
     ) -> Result<Prepared, ClientError> {
         let mut noise = fastrand::Rng::with_seed(1);
-        let record = self.record_bytes + if self.keyed { KEY_BYTES } else { 0 };
-        let per_batch = (batch_bytes / record.max(1)).max(1);
+        let record = self.bytes_of_record();
+        let per_batch = self.records_in(batch_bytes);
         let batches = partitions
             .iter()
             .map(|partition| Ok((*partition, self.batch(per_batch, &mut noise)?)))
@@ -78,15 +78,35 @@ impl Shape {
         })
     }
 
+    /// Bytes of a record's key and value.
+    pub fn bytes_of_record(&self) -> usize {
+        self.record_bytes + if self.keyed { KEY_BYTES } else { 0 }
+    }
+
+    /// How many records make a batch of `batch_bytes`.
+    pub fn records_in(&self, batch_bytes: usize) -> usize {
+        (batch_bytes / self.bytes_of_record().max(1)).max(1)
+    }
+
     fn batch(&self, records: usize, noise: &mut fastrand::Rng) -> Result<Bytes, ClientError> {
+        let keys = (0..records).map(|_| noise.u128(..)).collect::<Vec<_>>();
+        self.batch_of(keys.into_iter(), noise)
+    }
+
+    /// A batch with a record for each of `keys`, which unkeyed records leave out.
+    pub fn batch_of(
+        &self,
+        keys: impl Iterator<Item = u128>,
+        noise: &mut fastrand::Rng,
+    ) -> Result<Bytes, ClientError> {
         let mut builder = BatchBuilder::new(self.compression).producer(Producer::NONE);
         let mut value = vec![b'x'; self.record_bytes];
         let now = crate::text::now_ms();
-        for _ in 0..records {
+        for key in keys {
             if self.random {
                 noise.fill(&mut value);
             }
-            let key = self.keyed.then(|| noise.u128(..).to_be_bytes());
+            let key = self.keyed.then(|| key.to_be_bytes());
             builder.append(
                 now,
                 key.as_ref().map(<[u8; KEY_BYTES]>::as_slice),
@@ -121,7 +141,8 @@ impl Shape {
         self.request(version, vec![(partition, batch)])
     }
 
-    fn request(&self, version: i16, batches: Vec<(i32, Bytes)>) -> Result<Bytes, ClientError> {
+    /// A request with these batches of partitions.
+    pub fn request(&self, version: i16, batches: Vec<(i32, Bytes)>) -> Result<Bytes, ClientError> {
         let partition = |(index, batch)| PartitionProduceData {
             index,
             records: Some(Records::Bytes(batch)),

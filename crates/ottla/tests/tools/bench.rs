@@ -136,3 +136,29 @@ fn wrong_usage_and_missing_brokers_have_their_exit_codes() {
         .unwrap();
     assert_eq!(nobody.status.code(), Some(3));
 }
+
+#[test]
+fn a_compacted_topic_is_filled_cleaned_and_kept_small() {
+    let broker = Broker::start_with(&["log.cleaner.backoff.ms=50"]);
+    let answer = broker.run_json(
+        "bench compaction fill --create --partitions 2 --keys 1000 --overwrites 3 --batch-bytes 1160",
+    );
+    assert_eq!(answer["command"], "compaction");
+    assert_eq!(count(&answer, "errors"), 0);
+    // Every batch has ten records.
+    assert_eq!(count(&answer, "records"), 4_000);
+    let answer = broker.run_json("bench compaction clean --keys 1000 --settle-seconds 0.5");
+    assert!(
+        count(&answer, "bytes_after") < count(&answer, "bytes") / 2,
+        "{answer}"
+    );
+    let ratio = answer["size_ratio"].as_f64().unwrap();
+    assert!((1.0..2.0).contains(&ratio), "{answer}");
+    let answer = broker
+        .run_json("bench compaction keep --keys 1000 --rate 2000 --seconds 0.5 --batch-bytes 1160");
+    assert!(count(&answer, "records") > 0, "{answer}");
+    assert!(
+        answer["size_ratio_max"].as_f64().unwrap() >= 1.0,
+        "{answer}"
+    );
+}

@@ -130,6 +130,8 @@ const SHOWN: &[(&str, &str, usize)] = &[
     ("join_seconds", "groups gathered, s", 2),
     ("commits_per_second", "commits/s", 0),
     ("transactions_per_second", "transactions/s", 0),
+    ("size_ratio", "log against its keys", 3),
+    ("size_ratio_max", "log against its keys, at most", 3),
     ("client_cpu_seconds", "client's CPU s", 1),
     ("errors", "errors", 0),
 ];
