@@ -82,7 +82,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningBroker, StartError> {
     let environment = Environment::new(
         Disk::new(),
         DEFAULT_OPEN_FILES_MAX,
-        Background::threads(LOG_THREADS, "log-background")?,
+        Background::threads(LOG_THREADS, "log-background"),
     );
     let dirs = LogDirs::open(environment, &config.log.dirs, config.node_id, None)?;
     let cluster_id = Str::from(dirs.cluster_id().to_string());

@@ -22,7 +22,7 @@ fn main() {
         keys.parse::<u64>().expect("OTTLA_BENCH_KEYS is a number")
     });
     let dir = tempfile::tempdir().expect("a directory");
-    let background = Background::threads(1, "log-background").expect("a thread");
+    let background = Background::threads(1, "log-background");
     let environment = Environment::new(Disk::new(), 1_000, background);
     let paths = [dir.path().to_path_buf()];
     let dirs = LogDirs::open(environment, &paths, 1, None).expect("a log directory");

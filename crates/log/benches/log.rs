@@ -31,7 +31,7 @@ struct Place {
 
 fn open() -> Place {
     let dir = tempfile::tempdir().unwrap();
-    let background = Background::threads(1, "bench").unwrap();
+    let background = Background::threads(1, "bench");
     let environment = Environment::new(Disk::new(), DEFAULT_OPEN_FILES_MAX, background);
     let (log, _report) = Log::open(
         &environment,

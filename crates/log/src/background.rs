@@ -1,7 +1,8 @@
 //! Work that no caller should wait for: syncing rolled segments, preallocation, writeback.
 //!
-//! Invariant: jobs run in the order in which they came, on a fixed number of threads; the queue is bounded, and a job
-//! that finds it full runs on the caller's thread, which slows the cause down.
+//! Invariant: jobs start in the order in which they came, on a bounded number of threads, each of which is there from the
+//! first job on that finds all others busy; the queue is bounded, and a job that finds it full runs on the caller's
+//! thread, which slows the cause down.
 //! Called by logs through their [`Environment`](crate::Environment).
 
 use std::collections::VecDeque;
@@ -23,14 +24,14 @@ pub enum Background {
 }
 
 impl Background {
-    /// Threads whose names begin with `name`.
-    pub fn threads(count: usize, name: &str) -> std::io::Result<Background> {
-        Threads::start(count, name, Limit::all(count)).map(Background::Threads)
+    /// At most so many threads, whose names begin with `name`.
+    pub fn threads(count_max: usize, name: &str) -> Background {
+        Background::limited(count_max, name, Limit::all(count_max))
     }
 
     /// Threads of which no more work than `limit` allows.
-    pub(crate) fn limited(count: usize, name: &str, limit: Limit) -> std::io::Result<Background> {
-        Threads::start(count, name, limit).map(Background::Threads)
+    pub(crate) fn limited(count_max: usize, name: &str, limit: Limit) -> Background {
+        Background::Threads(Threads::new(count_max, name, limit))
     }
 
     pub(crate) fn run(&self, job: Job) {
@@ -87,7 +88,8 @@ impl Limit {
 /// A few threads and a queue; they end when this is dropped, after the jobs that wait.
 pub struct Threads {
     queue: Arc<Queue>,
-    threads: Vec<JoinHandle<()>>,
+    name: String,
+    count_max: usize,
 }
 
 struct Queue {
@@ -101,36 +103,59 @@ struct Waiting {
     jobs: VecDeque<Job>,
     idle: usize,
     busy: usize,
+    threads: Vec<JoinHandle<()>>,
     is_closed: bool,
 }
 
 impl Threads {
-    fn start(count: usize, name: &str, limit: Limit) -> std::io::Result<Threads> {
-        let queue = Arc::new(Queue {
-            waiting: Mutex::default(),
-            arrived: Condvar::new(),
-            limit,
-        });
-        let threads = (0..count.max(1))
-            .map(|n| {
-                let queue = Arc::clone(&queue);
-                std::thread::Builder::new()
-                    .name(format!("{name}-{n}"))
-                    .spawn(move || queue.work())
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Threads { queue, threads })
+    fn new(count_max: usize, name: &str, limit: Limit) -> Threads {
+        Threads {
+            queue: Arc::new(Queue {
+                waiting: Mutex::default(),
+                arrived: Condvar::new(),
+                limit,
+            }),
+            name: name.to_owned(),
+            count_max: count_max.max(1),
+        }
     }
 
-    /// Gives the job back if too many wait.
+    /// Gives the job back if too many wait, or if there is no thread and the system refuses one.
     fn try_add(&self, job: Job) -> Result<(), Job> {
         let mut waiting = self.queue.waiting();
         if waiting.jobs.len() >= QUEUED_MAX {
             return Err(job);
         }
+        if self.needs_thread(&waiting) {
+            match self.start_thread(waiting.threads.len()) {
+                Ok(thread) => waiting.threads.push(thread),
+                Err(error) if waiting.threads.is_empty() => {
+                    tracing::warn!(name = self.name, %error, "no thread for background work");
+                    return Err(job);
+                }
+                // Those that are there do it later.
+                Err(_) => {}
+            }
+        }
         waiting.jobs.push_back(job);
         self.queue.wake_another(waiting);
         Ok(())
+    }
+
+    /// Whether one more job is one more than the threads that are there can begin.
+    fn needs_thread(&self, waiting: &Waiting) -> bool {
+        let (threads, queued) = (waiting.threads.len(), waiting.jobs.len() + 1);
+        // One that was told of a job and has not come for it yet still counts as idle, one that starts as at work.
+        queued > waiting.idle
+            && threads < self.count_max
+            && (self.queue.limit).allows_another(threads - waiting.idle, queued)
+    }
+
+    fn start_thread(&self, n: usize) -> std::io::Result<JoinHandle<()>> {
+        let queue = Arc::clone(&self.queue);
+        std::thread::Builder::new()
+            .name(format!("{}-{n}", self.name))
+            .spawn(move || queue.work())
     }
 }
 
@@ -188,10 +213,13 @@ impl Queue {
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        self.queue.waiting().is_closed = true;
+        let mut waiting = self.queue.waiting();
+        waiting.is_closed = true;
+        let threads = std::mem::take(&mut waiting.threads);
+        drop(waiting);
         self.queue.arrived.notify_all();
         let current = std::thread::current().id();
-        for thread in self.threads.drain(..) {
+        for thread in threads {
             // The last owner may be one of these threads itself.
             if thread.thread().id() != current {
                 let _ = thread.join();
@@ -203,7 +231,8 @@ impl Drop for Threads {
 impl fmt::Debug for Threads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Threads")
-            .field("count", &self.threads.len())
+            .field("name", &self.name)
+            .field("count_max", &self.count_max)
             .finish_non_exhaustive()
     }
 }

@@ -42,12 +42,11 @@ pub struct Environment {
 
 impl Environment {
     pub fn new(disk: Disk, open_files_max: usize, background: Background) -> Arc<Environment> {
-        let or_inline = |made: std::io::Result<Background>| made.unwrap_or(Background::Inline);
         let (care, syncs) = match &background {
             Background::Inline => (Background::Inline, Background::Inline),
             Background::Threads(_) => (
-                or_inline(Background::threads(1, "log-care")),
-                or_inline(Background::limited(SYNC_THREADS, "log-sync", SYNC_LIMIT)),
+                Background::threads(1, "log-care"),
+                Background::limited(SYNC_THREADS, "log-sync", SYNC_LIMIT),
             ),
         };
         Arc::new(Environment {

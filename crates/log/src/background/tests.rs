@@ -1,4 +1,4 @@
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn more_threads_work_where_more_jobs_wait() {
 
 #[test]
 fn no_more_threads_work_than_are_allowed_and_no_job_is_left() {
-    let background = Background::limited(4, "test", LIMIT).unwrap();
+    let background = Background::limited(4, "test", LIMIT);
     let (begun_sender, begun) = channel();
     let (let_end, may_end) = channel::<()>();
     let may_end = Arc::new(Mutex::new(may_end));
@@ -47,7 +47,7 @@ fn no_more_threads_work_than_are_allowed_and_no_job_is_left() {
 
 #[test]
 fn a_job_that_goes_on_lets_others_go_first() {
-    let background = Arc::new(Background::threads(1, "test").unwrap());
+    let background = Arc::new(Background::threads(1, "test"));
     let (sender, told) = channel();
     let (let_go, may_go) = channel::<()>();
     let again = Arc::downgrade(&background);
@@ -85,4 +85,85 @@ fn a_job_that_goes_on_lets_others_go_first() {
             .unwrap();
     }));
     assert_eq!(told.recv().unwrap(), "nobody waits");
+}
+
+/// A job that says that it has begun, and ends when it is told to.
+fn job(begun: &Sender<()>) -> (Job, Sender<()>) {
+    let (end, ended) = channel();
+    let begun = begun.clone();
+    let job = Box::new(move || {
+        begun.send(()).unwrap();
+        ended.recv().unwrap();
+    });
+    (job, end)
+}
+
+fn thread_count(background: &Background) -> usize {
+    let Background::Threads(threads) = background else {
+        return 0;
+    };
+    threads.queue.waiting().threads.len()
+}
+
+fn wait_for(begun: &Receiver<()>, count: usize) {
+    for _ in 0..count {
+        begun.recv().unwrap();
+    }
+}
+
+#[test]
+fn a_thread_is_there_from_the_first_job_on_that_finds_the_others_busy() {
+    let background = Background::threads(2, "test");
+    let (begun, has_begun) = channel();
+    assert_eq!(thread_count(&background), 0);
+
+    let (first, end_first) = job(&begun);
+    background.run(first);
+    wait_for(&has_begun, 1);
+    assert_eq!(thread_count(&background), 1);
+
+    let (second, end_second) = job(&begun);
+    background.run(second);
+    wait_for(&has_begun, 1);
+    assert_eq!(thread_count(&background), 2);
+
+    let (third, end_third) = job(&begun);
+    background.run(third);
+    assert_eq!(thread_count(&background), 2, "no more than were asked for");
+    for end in [end_first, end_second, end_third] {
+        end.send(()).unwrap();
+    }
+    wait_for(&has_begun, 1);
+}
+
+#[test]
+fn two_jobs_at_once_do_not_wait_for_one_idle_thread() {
+    let background = Background::threads(2, "test");
+    let (begun, has_begun) = channel();
+    let (first, end) = job(&begun);
+    background.run(first);
+    wait_for(&has_begun, 1);
+    end.send(()).unwrap();
+
+    let (second, end_second) = job(&begun);
+    let (third, end_third) = job(&begun);
+    background.run(second);
+    background.run(third);
+    // Both run side by side, for neither has ended.
+    wait_for(&has_begun, 2);
+    end_second.send(()).unwrap();
+    end_third.send(()).unwrap();
+}
+
+#[test]
+fn jobs_that_wait_are_done_before_the_threads_end() {
+    let background = Background::threads(1, "test");
+    let (begun, has_begun) = channel();
+    for _ in 0..3 {
+        let (job, end) = job(&begun);
+        end.send(()).unwrap();
+        background.run(job);
+    }
+    drop(background);
+    assert_eq!(has_begun.try_iter().count(), 3);
 }

@@ -54,7 +54,7 @@ fn slow() -> Slow {
     let environment = Environment::new(
         Disk::with_faults(disk.clone()),
         20,
-        Background::threads(1, "test").unwrap(),
+        Background::threads(1, "test"),
     );
     let fixture = Fixture {
         environment,
@@ -143,7 +143,7 @@ fn what_was_cut_is_never_durable() {
 
 #[test]
 fn many_appenders_are_all_told() {
-    let environment = Environment::new(Disk::new(), 20, Background::threads(1, "test").unwrap());
+    let environment = Environment::new(Disk::new(), 20, Background::threads(1, "test"));
     let fixture = Fixture {
         environment,
         ..Fixture::new(LogConfig::default())

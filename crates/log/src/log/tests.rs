@@ -484,7 +484,7 @@ fn readers_and_flushers_go_along_with_an_appender() {
 
     const BATCHES: i64 = 3_000;
     let dir = tempfile::tempdir().unwrap();
-    let threads = Background::threads(2, "test").unwrap();
+    let threads = Background::threads(2, "test");
     let environment = Environment::new(Disk::new(), 20, threads);
     let config = Arc::new(LogConfig {
         segment_bytes: 20_000,
