@@ -1,0 +1,259 @@
+//! Every setting that may change while the broker runs: changed, described, found again after a restart, and gone when
+//! it is deleted.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+
+use expect_test::expect;
+use ottla_broker::RunningBroker;
+use ottla_config::{BrokerConfig, Check, Key, Kind, ResourceType, Update, keys};
+use ottla_protocol::frame::encode_request;
+use ottla_protocol::messages::create_topics_request::CreatableTopic;
+use ottla_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use ottla_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
+use ottla_protocol::messages::*;
+use ottla_protocol::{Decoder, Message, Request, ResponseHeader, Str};
+
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+/// The name of the topic, group and subscription whose settings change.
+const NAME: &str = "subject";
+
+fn with_broker(dir: &Path, test: impl FnOnce(&mut Client)) {
+    let overrides = [
+        "listeners=PLAINTEXT://127.0.0.1:0".to_string(),
+        format!("log.dirs={}", dir.display()),
+    ];
+    let config = BrokerConfig::load(None, &overrides).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let broker: RunningBroker = runtime.block_on(ottla_broker::start(config)).unwrap();
+    test(&mut Client::connect(broker.addresses()[0].1));
+    runtime.block_on(broker.stop());
+}
+
+struct Client(TcpStream);
+
+/// What may have settings, by type and name.
+type Resource = (ResourceType, &'static str);
+
+impl Client {
+    fn connect(address: SocketAddr) -> Self {
+        Self(TcpStream::connect(address).unwrap())
+    }
+
+    fn call<R: Request>(&mut self, request: &R) -> R::Response {
+        let version = *R::VALID_VERSIONS.end();
+        let frame = encode_request(request, version, 1, Some("test".into())).unwrap();
+        self.0.write_all(&frame.into_bytes().unwrap()).unwrap();
+        let mut size = [0; 4];
+        self.0.read_exact(&mut size).unwrap();
+        let mut answer = vec![0; u32::from_be_bytes(size) as usize];
+        self.0.read_exact(&mut answer).unwrap();
+        let mut decoder = Decoder::new(answer.into());
+        ResponseHeader::decode(&mut decoder, R::KEY.response_header_version(version)).unwrap();
+        R::Response::decode(&mut decoder, version).unwrap()
+    }
+
+    fn create_topic(&mut self) {
+        let topic = CreatableTopic {
+            name: NAME.into(),
+            num_partitions: 1,
+            replication_factor: 1,
+            ..Default::default()
+        };
+        let request = CreateTopicsRequest {
+            topics: vec![topic],
+            timeout_ms: 5000,
+            ..Default::default()
+        };
+        assert_eq!(self.call(&request).topics[0].error_code, 0);
+    }
+
+    /// Sets a key, or deletes it; whether that is allowed.
+    fn alter(&mut self, (kind, name): Resource, key: &str, value: Option<&str>) -> bool {
+        let config = AlterableConfig {
+            name: key.into(),
+            config_operation: if value.is_some() { SET } else { DELETE },
+            value: value.map(Str::from),
+            ..Default::default()
+        };
+        let resource = AlterConfigsResource {
+            resource_type: kind.code(),
+            resource_name: name.into(),
+            configs: vec![config],
+            ..Default::default()
+        };
+        let request = IncrementalAlterConfigsRequest {
+            resources: vec![resource],
+            ..Default::default()
+        };
+        self.call(&request).responses[0].error_code == 0
+    }
+
+    /// Value and source of every key of a resource.
+    fn describe(&mut self, (kind, name): Resource) -> BTreeMap<String, (Option<String>, i8)> {
+        let resource = DescribeConfigsResource {
+            resource_type: kind.code(),
+            resource_name: name.into(),
+            configuration_keys: None,
+            ..Default::default()
+        };
+        let request = DescribeConfigsRequest {
+            resources: vec![resource],
+            ..Default::default()
+        };
+        let result = self.call(&request).results.remove(0);
+        assert_eq!(result.error_code, 0);
+        let entries = result.configs.into_iter().map(|config| {
+            let value = config.value.map(|value| value.to_string());
+            (config.name.to_string(), (value, config.config_source))
+        });
+        entries.collect()
+    }
+}
+
+/// Values that differ from `present`, the likelier ones first.
+fn candidates(key: &Key, present: Option<&str>) -> Vec<String> {
+    let number = present.and_then(|text| text.parse::<i64>().ok());
+    let mut values: Vec<String> = match (&key.check, key.kind) {
+        (Check::OneOf(all) | Check::OneOfAnyCase(all), _) => {
+            all.iter().map(|value| (*value).to_owned()).collect()
+        }
+        (
+            Check::List {
+                entries: Some(all), ..
+            },
+            _,
+        ) => all.iter().map(|value| (*value).to_owned()).collect(),
+        (Check::ThrottledReplicas, _) => vec!["0:1".to_owned()],
+        (_, Kind::Boolean) => vec!["true".to_owned(), "false".to_owned()],
+        (_, Kind::Double) => vec!["0.25".to_owned(), "0.75".to_owned()],
+        (_, Kind::Int | Kind::Short | Kind::Long) => {
+            let near = number.into_iter().flat_map(|number| {
+                [
+                    number.checked_add(1),
+                    number.checked_sub(1),
+                    number.checked_mul(2),
+                ]
+            });
+            let near = near.flatten().map(|number| number.to_string());
+            near.chain(["3000000", "50000", "1"].map(str::to_owned))
+                .collect()
+        }
+        _ => vec![
+            "earliest".to_owned(),
+            "client_id=a".to_owned(),
+            "text".to_owned(),
+        ],
+    };
+    values.retain(|value| Some(value.as_str()) != present);
+    values
+}
+
+/// The keys of each resource that may change, but for those that name what this broker does not have (certificates,
+/// classes, other listeners).
+fn subjects() -> Vec<(Resource, Vec<&'static Key>)> {
+    let open = |key: &&Key| !matches!(key.kind, Kind::Class | Kind::Password) && !key.hidden;
+    let of_broker = |update: Update| -> Vec<&'static Key> {
+        let named = |key: &&Key| {
+            !["ssl.", "listener", "sasl.", "metric.reporters"]
+                .iter()
+                .any(|p| key.name.starts_with(p))
+        };
+        keys::broker_keys()
+            .filter(|key| key.update == update)
+            .filter(open)
+            .filter(named)
+            .collect()
+    };
+    let all = |keys: &'static [Key]| keys.iter().filter(open).collect();
+    vec![
+        ((ResourceType::Topic, NAME), all(keys::topic_keys())),
+        ((ResourceType::Group, NAME), all(keys::group_keys())),
+        (
+            (ResourceType::ClientMetrics, NAME),
+            all(keys::client_metrics_keys()),
+        ),
+        ((ResourceType::Broker, ""), of_broker(Update::ClusterWide)),
+        ((ResourceType::Broker, "1"), of_broker(Update::PerBroker)),
+    ]
+}
+
+#[test]
+fn what_may_change_changes_lasts_and_goes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let subjects = subjects();
+    let mut set: Vec<(Resource, &str, String)> = Vec::new();
+    let mut fixed = String::new();
+    let mut before = Vec::new();
+    with_broker(dir.path(), |client| {
+        client.create_topic();
+        before = subjects
+            .iter()
+            .map(|(resource, _)| client.describe(*resource))
+            .collect();
+        for ((resource, keys), described) in subjects.iter().zip(&before) {
+            for key in keys {
+                let present = described
+                    .get(key.name)
+                    .and_then(|(value, _)| value.as_deref());
+                let values = candidates(key, present.or(key.default));
+                match values
+                    .into_iter()
+                    .find(|value| client.alter(*resource, key.name, Some(value)))
+                {
+                    Some(value) => set.push((*resource, key.name, value)),
+                    None => fixed += &format!("{} {}\n", resource.0.code(), key.name),
+                }
+            }
+        }
+        check_set(client, &set);
+    });
+    // What one broker that does without remote storage cannot have otherwise.
+    expect![[r#"
+        2 remote.storage.enable
+        4 max.connections.per.ip.overrides
+        4 log.local.retention.bytes
+        4 cordoned.log.dirs
+    "#]]
+    .assert_eq(&fixed);
+    with_broker(dir.path(), |client| {
+        check_set(client, &set);
+        for (resource, key, _) in &set {
+            // The cluster's own minimum of in-sync replicas cannot be deleted (ELR).
+            let kept = *resource == (ResourceType::Broker, "") && *key == "min.insync.replicas";
+            let value = kept.then_some("1");
+            assert!(client.alter(*resource, key, value), "{key} stays");
+        }
+        check_before(client, &subjects, &before);
+    });
+    with_broker(dir.path(), |client| {
+        check_before(client, &subjects, &before)
+    });
+}
+
+fn check_set(client: &mut Client, set: &[(Resource, &str, String)]) {
+    for (resource, key, value) in set {
+        let described = client.describe(*resource);
+        let (shown, _) = described
+            .get(*key)
+            .unwrap_or_else(|| panic!("{key} is not described"));
+        assert_eq!(shown.as_ref(), Some(value), "{key}");
+    }
+}
+
+type Described = BTreeMap<String, (Option<String>, i8)>;
+
+fn check_before(client: &mut Client, subjects: &[(Resource, Vec<&Key>)], before: &[Described]) {
+    for ((resource, _), before) in subjects.iter().zip(before) {
+        assert_eq!(&client.describe(*resource), before, "{resource:?}");
+    }
+}
