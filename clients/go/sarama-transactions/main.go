@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -20,15 +21,22 @@ func suite(bootstrap string) *check.Suite {
 	c := saramas.Connect(bootstrap)
 	s.Check("committed transactions are read, aborted ones never", func() { commitAndAbort(c) })
 	s.Check("offsets are committed with the transaction", func() { offsets(c) })
+	s.Check("an open transaction holds back what comes after it", func() { lastStable(c) })
+	s.Check("consume, transform, produce: exactly once over aborts and restarts", func() { transform(c) })
+	s.Check("a transaction that outlives its timeout is aborted", func() { timeout(c) })
 	s.Check("a zombie is fenced by the next producer of its transactional id", func() { fencing(c) })
 	return s
 }
 
 func transactional(c *saramas.Context, name string) sarama.SyncProducer {
+	return withTimeout(c, name, 30*time.Second)
+}
+
+func withTimeout(c *saramas.Context, name string, timeout time.Duration) sarama.SyncProducer {
 	config := saramas.Config()
 	config.Producer.Idempotent = true
 	config.Producer.Transaction.ID = name
-	config.Producer.Transaction.Timeout = 30 * time.Second
+	config.Producer.Transaction.Timeout = timeout
 	config.Net.MaxOpenRequests = 1
 	return check.Get(sarama.NewSyncProducer([]string{c.Bootstrap}, config))
 }
@@ -98,4 +106,99 @@ func fencing(c *saramas.Context) {
 	}
 	check.Must(next.CommitTxn())
 	check.EqualRecords(saramas.Content(c.Read(topic, 0, 0, 3, committed())), records)
+}
+
+func lastStable(c *saramas.Context) {
+	topic := c.Topic(1, nil)
+	producer := transactional(c, check.Unique("txn"))
+	defer producer.Close()
+	c.Fill(topic, 0, 3)
+	check.Must(producer.BeginTxn())
+	check.Get(saramas.Send(producer, topic, 0, check.Records(2, c.Base, "")))
+	c.Fill(topic, 0, 4)
+	check.Equal(saramas.Offsets(c.Read(topic, 0, 0, 3, committed())), []int64{0, 1, 2}, "before the transaction")
+	check.Must(producer.AbortTxn())
+	after := saramas.Offsets(c.Read(topic, 0, 0, 7, committed()))
+	check.Equal(after, []int64{0, 1, 2, 5, 6, 7, 8}, "after the abort")
+}
+
+func timeout(c *saramas.Context) {
+	topic := c.Topic(1, nil)
+	producer := withTimeout(c, check.Unique("txn"), 2*time.Second)
+	defer producer.Close()
+	check.Must(producer.BeginTxn())
+	check.Get(saramas.Send(producer, topic, 0, check.Records(3, c.Base, "")))
+	c.Fill(topic, 0, 2)
+	check.Equal(saramas.Offsets(c.Read(topic, 0, 0, 2, committed())), []int64{3, 4}, "records after the abort")
+	if producer.CommitTxn() == nil {
+		panic("a transaction that was aborted could be committed")
+	}
+}
+
+func transform(c *saramas.Context) {
+	source, target, group, name := c.Topic(1, nil), c.Topic(1, nil), check.Unique("group"), check.Unique("txn")
+	c.Fill(source, 0, 30)
+	for _, commits := range []bool{true, false, true, false, true} {
+		transformOnce(c, source, target, group, name, commits)
+	}
+	read := c.Read(target, 0, 0, 30, committed())
+	for i, record := range check.Records(30, c.Base, "") {
+		check.Equal(string(read[i].Value), "seen "+string(record.Value), fmt.Sprintf("record %d", i))
+	}
+	found := check.Get(c.Admin.ListConsumerGroupOffsets(group, map[string][]int32{source: {0}}))
+	check.Equal(found.GetBlock(source, 0).Offset, 30, "committed offset")
+}
+
+// transformOnce moves ten records in one transaction, with a producer and a group member of its own.
+func transformOnce(c *saramas.Context, source, target, group, name string, commits bool) {
+	producer := transactional(c, name)
+	defer producer.Close()
+	members := check.Get(sarama.NewConsumerGroup([]string{c.Bootstrap}, group, committed()))
+	defer members.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	mover := &mover{producer: producer, target: target, group: group, commits: commits, done: cancel}
+	check.Must(members.Consume(ctx, []string{source}, mover))
+	check.Must(mover.failure)
+	check.Equal(mover.moved, 10, "records in the transaction")
+}
+
+// mover copies what it reads, and its position, in a transaction.
+type mover struct {
+	producer      sarama.SyncProducer
+	target, group string
+	commits       bool
+	done          func()
+	moved         int
+	failure       error
+}
+
+func (m *mover) Setup(sarama.ConsumerGroupSession) error   { return nil }
+func (m *mover) Cleanup(sarama.ConsumerGroupSession) error { return nil }
+
+func (m *mover) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
+	defer m.done()
+	m.failure = m.move(claim)
+	return nil
+}
+
+func (m *mover) move(claim sarama.ConsumerGroupClaim) error {
+	if err := m.producer.BeginTxn(); err != nil {
+		return err
+	}
+	for _, message := range saramas.Take(claim.Messages(), 10) {
+		value := append([]byte("seen "), message.Value...)
+		copied := &sarama.ProducerMessage{Topic: m.target, Value: sarama.ByteEncoder(value)}
+		if _, _, err := m.producer.SendMessage(copied); err != nil {
+			return err
+		}
+		if err := m.producer.AddMessageToTxn(message, m.group, nil); err != nil {
+			return err
+		}
+		m.moved++
+	}
+	if m.commits {
+		return m.producer.CommitTxn()
+	}
+	return m.producer.AbortTxn()
 }

@@ -19,7 +19,7 @@ import java.util.concurrent.TimeoutException;
  * Prints one line per check and closes with "N passed, N failed"; exits with 0 only when nothing failed.
  */
 final class Check {
-    static final Duration CHECK_TIME_MAX = Duration.ofSeconds(60);
+    static final Duration CHECK_TIME_MAX = Duration.ofSeconds(120);
 
     interface Body {
         void run() throws Exception;

@@ -29,6 +29,8 @@ import org.apache.kafka.common.TopicPartition;
  * The broker must allow short sessions: see the settings of this suite in crates/xtask.
  */
 final class ConsumerGroupSuite {
+    private static final Duration ROLL_STEP_TIME_MAX = Duration.ofSeconds(30);
+
     private final Cluster cluster;
 
     private ConsumerGroupSuite(Cluster cluster) {
@@ -49,6 +51,7 @@ final class ConsumerGroupSuite {
         checks.add("a subscription by pattern finds topics that come later", suite::pattern);
         checks.add("partitions that are added are assigned", suite::addedPartitions);
         checks.add("a classic group is upgraded while it runs, and downgraded again", suite::upgrade);
+        checks.add("five members are upgraded one by one, and downgraded again", suite::rollingUpgrade);
         checks.run(arguments.length > 1 ? arguments[1] : "");
     }
 
@@ -170,6 +173,36 @@ final class ConsumerGroupSuite {
             classic.kill();
             if (modern != null) {
                 modern.kill();
+            }
+        }
+    }
+
+    private void rollingUpgrade() throws Exception {
+        int partitions = 10;
+        String topic = cluster.topic(partitions);
+        String group = unique("group");
+        Member[] members = new Member[5];
+        try {
+            for (int i = 0; i < members.length; i++) {
+                members[i] = new Member(cluster.bootstrap, topic, group, "cooperative-sticky", "member-" + i);
+            }
+            eventually("five members share the partitions", ROLL_STEP_TIME_MAX, () -> Member.shared(partitions, members));
+            equal(typeOf(group), GroupType.CLASSIC, "type");
+            for (String protocol : List.of("consumer", "cooperative-sticky")) {
+                for (int i = 0; i < members.length; i++) {
+                    members[i].leave();
+                    members[i] = new Member(cluster.bootstrap, topic, group, protocol, "member-" + i);
+                    eventually("all share the partitions after member " + i + " has come back as " + protocol,
+                        ROLL_STEP_TIME_MAX, () -> Member.shared(partitions, members));
+                }
+                equal(typeOf(group), protocol.equals("consumer") ? GroupType.CONSUMER : GroupType.CLASSIC,
+                    "type after all have come back as " + protocol);
+            }
+        } finally {
+            for (Member member : members) {
+                if (member != null) {
+                    member.kill();
+                }
             }
         }
     }

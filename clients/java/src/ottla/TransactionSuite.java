@@ -19,6 +19,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import org.apache.kafka.clients.admin.AbortTransactionSpec;
 import org.apache.kafka.clients.admin.ListOffsetsOptions;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.TransactionState;
@@ -53,6 +54,7 @@ final class TransactionSuite {
         checks.add("a producer is fenced by an administrator", suite::fencedByAdmin);
         checks.add("a transaction that outlives its timeout is aborted", suite::timeout);
         checks.add("describe and list transactions, describe producers", suite::describe);
+        checks.add("an administrator ends a transaction in one partition", suite::abortedByAdmin);
         checks.run(arguments.length > 1 ? arguments[1] : "");
     }
 
@@ -234,6 +236,25 @@ final class TransactionSuite {
             eventually("the transaction is complete", () ->
                 get(cluster.admin.describeTransactions(List.of(name)).description(name)).state()
                     == TransactionState.COMPLETE_COMMIT);
+        }
+    }
+
+    private void abortedByAdmin() throws Exception {
+        String topic = cluster.topic(1);
+        TopicPartition place = new TopicPartition(topic, 0);
+        try (var producer = transactional(unique("txn"), Map.of())) {
+            producer.beginTransaction();
+            send(producer, cluster.records(topic, 0, 3, ""));
+            cluster.fill(topic, 0, 2);
+            silent(topic, 0, "records after an open transaction");
+            var open = get(cluster.admin.describeProducers(List.of(place)).partitionResult(place)).activeProducers().stream()
+                .filter(state -> state.currentTransactionStartOffset().isPresent()).findFirst().orElseThrow();
+            var abort = new AbortTransactionSpec(place, open.producerId(), (short) open.producerEpoch(),
+                open.coordinatorEpoch().orElse(0));
+            get(cluster.admin.abortTransaction(abort).all());
+            equal(offsets(cluster.read(topic, 0, 0, 2, COMMITTED)), List.of(3L, 4L), "records after the abort");
+            var stale = new AbortTransactionSpec(place, open.producerId(), (short) (open.producerEpoch() - 1), 0);
+            fails(KafkaException.class, () -> get(cluster.admin.abortTransaction(stale).all()));
         }
     }
 }
