@@ -69,6 +69,7 @@ served! {
     AlterClientQuotas => alter_client_quotas,
     AlterConfigs => alter_configs,
     AlterPartitionReassignments => alter_partition_reassignments,
+    AlterReplicaLogDirs => alter_replica_log_dirs,
     ConsumerGroupDescribe => consumer_group_describe,
     ConsumerGroupHeartbeat => consumer_group_heartbeat,
     CreatePartitions => create_partitions,

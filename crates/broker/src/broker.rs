@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use ottla_config::{BrokerConfig, TopicConfigs};
-use ottla_controller::{NewTopic, ProducerIdBlock};
+use ottla_controller::{DirectoryAssignment, NewTopic, ProducerIdBlock};
 use ottla_log::{LogConfig, LogManager};
 use ottla_metadata::{GROUP_VERSION_FEATURE, MetadataImage};
 use ottla_protocol::{ErrorCode, Str};
@@ -252,6 +252,24 @@ impl Broker {
             };
         }
         NewTopic::with_defaults(name.detached())
+    }
+
+    /// Has the metadata say in which log directory this broker's replica is.
+    pub(crate) async fn assign_directory(
+        &self,
+        assignment: DirectoryAssignment,
+    ) -> Result<(), ErrorCode> {
+        let node_id = self.node_id;
+        let epoch = self.image().broker(node_id).map(|broker| broker.epoch);
+        let epoch = epoch.ok_or(ErrorCode::BrokerIdNotRegistered)?;
+        let controller = self.controller()?;
+        let assigned = controller
+            .run(move |controller, _| {
+                controller.assign_replicas_to_directories(node_id, epoch, &[assignment])
+            })
+            .await;
+        let answers = assigned.map_err(|error| error.code())?;
+        answers.into_iter().collect()
     }
 
     /// Takes the next block of producer ids out of the metadata log.

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_config::BrokerConfig;
-use ottla_controller::{Controller, Heartbeat, Registration, bootstrap_records};
+use ottla_controller::{
+    Controller, DirectoryAssignment, Heartbeat, Registration, bootstrap_records,
+};
 use ottla_log::{
     Background, BackgroundTicks, CleanerThreads, DEFAULT_OPEN_FILES_MAX, DirsError, Disk,
-    Environment, LogDir, LogDirs, LogManager, ManagerSettings,
+    Environment, LogDir, LogDirs, LogManager, ManagerSettings, MoverThreads,
 };
 use ottla_metadata::{Endpoint, MetadataImage, MetadataVersion, supported_features};
 use ottla_net::{
@@ -26,7 +28,7 @@ use ottla_protocol::{Str, Uuid};
 use crate::api;
 use crate::broker::Broker;
 use crate::broker::settings::{
-    cleaner_settings, effective_config, log_config, millis, topic_configs,
+    cleaner_settings, effective_config, log_config, millis, mover_settings, topic_configs,
 };
 use crate::clock::Clock;
 use crate::connection::Connection;
@@ -50,6 +52,8 @@ pub struct RunningBroker {
     log_ticks: BackgroundTicks,
     /// Compaction, until it is dropped.
     cleaner: Arc<CleanerThreads>,
+    /// Moves to other log directories, until it is dropped.
+    movers: Arc<MoverThreads>,
     broker_epoch: i64,
 }
 
@@ -126,9 +130,14 @@ pub async fn start(config: BrokerConfig) -> Result<RunningBroker, StartError> {
     let settings = cleaner_settings(&broker.config());
     let cleaner = CleanerThreads::start(&logs, settings, move || clock.now_ms())?;
     let cleaner = Arc::new(cleaner);
+    let movers = Arc::new(start_movers(&broker)?);
     let reconfigured = Arc::downgrade(&cleaner);
+    let slowed = Arc::downgrade(&movers);
     broker.set_config_follower(Box::new(move |config| {
         connection_limits.update(&limits(config));
+        if let Some(movers) = slowed.upgrade() {
+            movers.set_rate(mover_settings(config).bytes_per_second_max);
+        }
         if let Some(cleaner) = reconfigured.upgrade()
             && let Err(error) = cleaner.reconfigure(cleaner_settings(config))
         {
@@ -141,6 +150,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningBroker, StartError> {
         controller: thread,
         log_ticks,
         cleaner,
+        movers,
         broker_epoch,
     })
 }
@@ -161,11 +171,12 @@ impl RunningBroker {
         self.net.stop(STOP_GRACE).await;
         self.broker.stop_controller();
         let (broker, controller, broker_epoch) = (self.broker, self.controller, self.broker_epoch);
-        let (log_ticks, cleaner) = (self.log_ticks, self.cleaner);
+        let (log_ticks, cleaner, movers) = (self.log_ticks, self.cleaner, self.movers);
         let stopped = tokio::task::spawn_blocking(move || {
             if controller.join().is_err() {
                 tracing::error!("the controller's thread ended by a panic");
             }
+            drop(movers);
             drop(cleaner);
             drop(log_ticks);
             broker.logs.shutdown(broker_epoch);
@@ -174,6 +185,35 @@ impl RunningBroker {
             tracing::error!(%error, "the logs were not closed");
         }
     }
+}
+
+/// Starts the threads that move logs, which tell the controller where a log is about to be (KIP-858).
+fn start_movers(broker: &Arc<Broker>) -> std::io::Result<MoverThreads> {
+    let (clock, settings) = (broker.clock, mover_settings(&broker.config()));
+    let runtime = tokio::runtime::Handle::current();
+    let told = Arc::downgrade(broker);
+    MoverThreads::start(
+        &broker.logs,
+        settings,
+        move || clock.now_ms(),
+        move |partition, topic_id, directory| {
+            let Some(broker) = told.upgrade() else {
+                return false;
+            };
+            let assignment = DirectoryAssignment {
+                topic_id,
+                partition: partition.partition,
+                directory,
+            };
+            match runtime.block_on(broker.assign_directory(assignment)) {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::warn!(%partition, ?error, "the controller was not told of a log's directory");
+                    false
+                }
+            }
+        },
+    )
 }
 
 /// Hands frames of connections to the API handlers.

@@ -13,6 +13,9 @@ use ottla_protocol::messages::alter_client_quotas_request::{EntityData, EntryDat
 use ottla_protocol::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
 };
+use ottla_protocol::messages::alter_replica_log_dirs_request::{
+    AlterReplicaLogDir, AlterReplicaLogDirTopic,
+};
 use ottla_protocol::messages::create_topics_request::CreatableTopic;
 use ottla_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use ottla_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
@@ -36,9 +39,15 @@ const APPEND: i8 = 2;
 
 /// Starts a broker in `dir`, runs `test` against its address on this thread, and stops it.
 fn with_broker(dir: &Path, test: impl FnOnce(SocketAddr)) {
+    with_broker_in(&[dir], test);
+}
+
+/// As [`with_broker`], with several log directories.
+fn with_broker_in(dirs: &[&Path], test: impl FnOnce(SocketAddr)) {
+    let dirs: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
     let overrides = [
         "listeners=PLAINTEXT://127.0.0.1:0".to_string(),
-        format!("log.dirs={}", dir.display()),
+        format!("log.dirs={}", dirs.join(",")),
     ];
     let config = BrokerConfig::load(None, &overrides).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -129,6 +138,43 @@ impl Client {
         let dirs = self.call(&request).results;
         let topics = dirs.iter().flat_map(|dir| &dir.topics);
         topics.map(|topic| topic.name.to_string()).collect()
+    }
+
+    /// Where the topics' replicas are, and where they go: directory, topic, offset lag, whether it is a copy.
+    fn replicas(&mut self) -> Vec<(String, String, i64, bool)> {
+        let request = DescribeLogDirsRequest {
+            topics: None,
+            ..Default::default()
+        };
+        let mut replicas = Vec::new();
+        for dir in self.call(&request).results {
+            for topic in dir.topics {
+                let one = &topic.partitions[0];
+                let (dir, name) = (dir.log_dir.to_string(), topic.name.to_string());
+                replicas.push((dir, name, one.offset_lag, one.is_future_key));
+            }
+        }
+        replicas
+    }
+
+    /// Asks for partition 0 of `topic` to go to `path`; the error's code.
+    fn move_to(&mut self, topic: &str, path: &str) -> i16 {
+        let topics = vec![AlterReplicaLogDirTopic {
+            name: topic.into(),
+            partitions: vec![0],
+            ..Default::default()
+        }];
+        let request = AlterReplicaLogDirsRequest {
+            dirs: vec![AlterReplicaLogDir {
+                path: path.into(),
+                topics,
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let answer = self.call(&request).results;
+        assert_eq!((&*answer[0].topic_name, answer.len()), (topic, 1));
+        answer[0].partitions[0].error_code
     }
 
     /// Keys of a resource: value, source, and where else a value would come from.
@@ -543,5 +589,51 @@ fn clients_are_asked_for_the_metrics_that_their_subscriptions_name() {
         let mut other = Client::connect(address);
         let granted = other.call(&GetTelemetrySubscriptionsRequest::default());
         assert_eq!(granted.requested_metrics, [""; 0]);
+    });
+}
+
+#[test]
+fn replicas_move_between_log_directories() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path().canonicalize().unwrap();
+    let (a, b) = (root.join("a"), root.join("b"));
+    let paths = [a.display().to_string(), b.display().to_string()];
+    let mut at_the_end = String::new();
+    with_broker_in(&[&a, &b], |address| {
+        let mut client = Client::connect(address);
+        assert_eq!(
+            client.move_to("none", &root.join("c").display().to_string()),
+            57
+        );
+        // Nobody knows the topic; the directory is remembered.
+        for (n, path) in paths.iter().enumerate() {
+            let name = format!("chosen-{n}");
+            assert_eq!(client.move_to(&name, path), 3);
+            client.create_topic(&name);
+            assert!(client.replicas().contains(&(path.clone(), name, 0, false)));
+        }
+        let long = "x".repeat(230);
+        client.create_topic(&long);
+        assert_eq!(client.move_to(&long, &paths[0]), 17);
+
+        client.create_topic("moved");
+        let place_of = |client: &mut Client| {
+            let replicas = client.replicas().into_iter();
+            let moved: Vec<_> = replicas.filter(|(_, name, ..)| name == "moved").collect();
+            moved
+        };
+        let from = place_of(&mut client)[0].0.clone();
+        let to = paths.iter().find(|path| **path != from).unwrap();
+        assert_eq!(client.move_to("moved", &from), 0);
+        assert_eq!(client.move_to("moved", to), 0);
+        while place_of(&mut client) != [(to.clone(), "moved".to_string(), 0, false)] {
+            std::thread::yield_now();
+        }
+        at_the_end = to.clone();
+    });
+    // The metadata says so too: nothing is noted anew at the next start.
+    with_broker_in(&[&a, &b], |address| {
+        let replicas = Client::connect(address).replicas();
+        assert!(replicas.contains(&(at_the_end, "moved".to_string(), 0, false)));
     });
 }

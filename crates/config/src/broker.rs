@@ -70,6 +70,9 @@ pub struct LogConfig {
     pub cleaner_io_buffer_bytes: usize,
     pub cleaner_io_bytes_per_second_max: f64,
     pub cleaner_backoff_ms: u64,
+    /// Logs that move to other directories at a time; as many as there are directories if none.
+    pub mover_threads: Option<usize>,
+    pub mover_bytes_per_second_max: u64,
 }
 
 /// What a topic gets that is created without saying so.
@@ -491,6 +494,13 @@ fn log(settings: &Settings) -> LogConfig {
         cleaner_io_buffer_bytes: size(settings, "log.cleaner.io.buffer.size"),
         cleaner_io_bytes_per_second_max: settings.double("log.cleaner.io.max.bytes.per.second"),
         cleaner_backoff_ms: unsigned(settings, "log.cleaner.backoff.ms"),
+        mover_threads: settings
+            .optional_long("num.replica.alter.log.dirs.threads")
+            .and_then(|threads| usize::try_from(threads).ok()),
+        mover_bytes_per_second_max: unsigned(
+            settings,
+            "replica.alter.log.dirs.io.max.bytes.per.second",
+        ),
     }
 }
 

@@ -116,7 +116,9 @@ impl Log {
     ) -> Result<AppendInfo, AppendError> {
         let mut writer = self.writer();
         self.check_writable()?;
-        if how.origin == AppendOrigin::Client && self.log_dir.is_short.load(Ordering::Relaxed) {
+        if how.origin == AppendOrigin::Client
+            && self.place.load().log_dir.is_short.load(Ordering::Relaxed)
+        {
             return Err(AppendError::DiskFull {
                 partition: self.partition.clone(),
             });
@@ -256,10 +258,11 @@ impl Log {
 
     /// Refuses to touch a directory that failed.
     pub(crate) fn check_online(&self) -> Result<(), StorageError> {
-        if self.log_dir.has_failed() {
+        let place = self.place.load();
+        if place.log_dir.has_failed() {
             return Err(StorageError::new(
                 "use offline directory",
-                self.log_dir.path(),
+                place.log_dir.path(),
                 std::io::ErrorKind::NotConnected.into(),
             ));
         }
@@ -432,7 +435,7 @@ impl Log {
         else {
             return;
         };
-        let (segment, log_dir) = (Arc::clone(segment), Arc::clone(&self.log_dir));
+        let (segment, log_dir) = (Arc::clone(segment), self.log_dir());
         let environment = Arc::downgrade(&self.environment);
         self.environment.care.run_or_forget(Box::new(move || {
             if let Some((position, len)) = plan.reserve {
@@ -549,7 +552,7 @@ impl Log {
                 partition: self.partition.clone(),
             };
         }
-        AppendError::Storage(self.log_dir.note(error))
+        AppendError::Storage(self.note(error))
     }
 
     fn note_unflushed(

@@ -193,7 +193,7 @@ impl Log {
             Err(CleanError::Damaged(_) | CleanError::Storage(_)) if clean.is_overtaken() => {
                 Err(CleanError::Overtaken)
             }
-            Err(CleanError::Storage(error)) => Err(self.log_dir.note(error).into()),
+            Err(CleanError::Storage(error)) => Err(self.note(error).into()),
             other => other,
         }
     }
@@ -369,7 +369,7 @@ impl Clean<'_> {
         log.remove_cleaned(base_offset)?;
         let cleaned = Arc::new(Segment::cleaned(
             &log.environment.files,
-            &log.dir,
+            &log.place.load().dir,
             base_offset,
         ));
         let written = self
@@ -513,12 +513,11 @@ impl Clean<'_> {
         file.file()
             .set_modified(modified)
             .context("set the time of", path())?;
-        let dir = self.log.dir.path();
         self.log
-            .environment
-            .disk()
-            .sync_dir(&dir)
-            .context("sync", &*dir)?;
+            .place
+            .load()
+            .dir
+            .sync(self.log.environment.disk())?;
         Ok(())
     }
 
@@ -535,7 +534,7 @@ impl Clean<'_> {
 
 /// What stops a clean before its end.
 fn check_current(log: &Log) -> Result<(), CleanError> {
-    if log.is_closed() || log.log_dir.has_failed() || !log.config.load().is_compact {
+    if log.is_closed() || log.place.load().log_dir.has_failed() || !log.config.load().is_compact {
         return Err(CleanError::Overtaken);
     }
     Ok(())

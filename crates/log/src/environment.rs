@@ -161,6 +161,8 @@ pub(crate) struct Stale {
     pub cleaned: AtomicBool,
     /// The files may have lines of a log that is gone, which another log of its name must not inherit.
     pub gone: AtomicBool,
+    /// Held by whoever writes one of them.
+    pub writing: Mutex<()>,
 }
 
 impl LogDir {

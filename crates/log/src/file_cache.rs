@@ -10,11 +10,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::disk::{Disk, DiskFile, with_suffix};
+use crate::error::{Context, StorageError};
 use crate::names::{FileKind, FileState};
 
 /// Files kept open at most, unless the broker is configured otherwise. Below the 20,000 that a process may have on
@@ -23,23 +24,45 @@ pub const DEFAULT_OPEN_FILES_MAX: usize = 8_000;
 
 /// A log's directory; all its slots share it, so that a rename moves them together.
 #[derive(Debug)]
-pub(crate) struct DirPath(ArcSwap<PathBuf>);
+pub(crate) struct DirPath {
+    path: ArcSwap<PathBuf>,
+    renaming: RwLock<()>,
+}
 
 impl DirPath {
     pub fn new(path: PathBuf) -> Arc<DirPath> {
-        Arc::new(DirPath(ArcSwap::from_pointee(path)))
+        Arc::new(DirPath {
+            path: ArcSwap::from_pointee(path),
+            renaming: RwLock::new(()),
+        })
     }
 
     pub fn path(&self) -> Arc<PathBuf> {
-        self.0.load_full()
+        self.path.load_full()
     }
 
-    pub fn set(&self, path: PathBuf) {
-        self.0.store(Arc::new(path));
+    /// Keeps the directory's name as it is for as long as the answer lives; no lock may be taken meanwhile.
+    pub fn hold(&self) -> RwLockReadGuard<'_, ()> {
+        self.renaming.read().expect("directory name poisoned")
+    }
+
+    /// Renames the directory; whoever opens a file of it does so before or after.
+    pub fn rename(&self, disk: &Disk, to: PathBuf) -> io::Result<()> {
+        let _renaming = self.renaming.write().expect("directory name poisoned");
+        disk.rename(&self.path(), &to)?;
+        self.path.store(Arc::new(to));
+        Ok(())
+    }
+
+    /// Makes the names of the directory's files durable.
+    pub fn sync(&self, disk: &Disk) -> Result<(), StorageError> {
+        let _held = self.hold();
+        let path = self.path();
+        disk.sync_dir(&path).context("sync", &*path)
     }
 
     pub fn file(&self, base_offset: i64, kind: FileKind) -> PathBuf {
-        self.0.load().join(kind.file_name(base_offset))
+        self.path.load().join(kind.file_name(base_offset))
     }
 
     pub fn file_in(&self, base_offset: i64, kind: FileKind, state: FileState) -> PathBuf {
@@ -162,6 +185,7 @@ impl FileSlot {
     /// Gives the file the name that it has in `state`. Returns its path, or nothing if there is no such file.
     pub fn rename(&self, state: FileState) -> io::Result<Option<PathBuf>> {
         let _naming = self.naming.lock().expect("file names poisoned");
+        let _held = self.dir.hold();
         let from = self.path();
         let to = self.dir.file_in(self.base_offset, self.kind, state);
         let renamed = match self.cache.disk.rename(&from, &to) {
@@ -194,7 +218,9 @@ impl FileSlot {
         if let Some(file) = self.file.load_full() {
             return Ok(file);
         }
+        let held = self.dir.hold();
         let file = Arc::new(self.cache.disk.open(&self.path(), create)?);
+        drop(held);
         self.used.store(true, Ordering::Relaxed);
         self.file.store(Some(Arc::clone(&file)));
         drop(naming);

@@ -69,6 +69,12 @@ impl FlushGate {
             .expect("there is always something to do")
     }
 
+    /// Takes the gate if nobody has it.
+    pub fn try_enter(&self) -> Option<GatePass<'_>> {
+        let mut state = self.state();
+        (!std::mem::replace(&mut state.is_taken, true)).then(|| GatePass(self))
+    }
+
     /// Notes somebody who waits; returns whether a sync thread has to be sent.
     fn add(&self, waiting: Waiting) -> bool {
         let mut state = self.state();
@@ -114,7 +120,7 @@ impl Log {
     /// Returns when everything before `offset` is durable; blocks the caller for as long as that takes.
     pub fn flush_to(&self, offset: i64) -> Result<(), StorageError> {
         let offset = offset.min(self.log_end_offset());
-        let is_done = || self.recovery_point() >= offset || self.log_dir.has_failed();
+        let is_done = || self.recovery_point() >= offset || self.place.load().log_dir.has_failed();
         while let Some(_pass) = self.flush.enter_unless(is_done) {
             self.sync()?;
         }
@@ -187,7 +193,7 @@ impl Log {
         let segments = self.segments.load_full();
         self.sync_segments(&segments, tail.segment)
             .and_then(|()| self.sync_epochs())
-            .map_err(|error| self.log_dir.note(error))?;
+            .map_err(|error| self.note(error))?;
         self.raise_recovery_point(tail.end_offset);
         Ok(())
     }
@@ -227,28 +233,29 @@ impl Log {
         if !self.has_unsynced_epochs.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let dir = self.dir.path();
-        let path = dir.join(LEADER_EPOCH_CHECKPOINT);
+        let place = self.place.load();
+        let path = place.dir.path().join(LEADER_EPOCH_CHECKPOINT);
         let disk = self.environment.disk();
         disk.open(&path, false)
             .and_then(|file| file.sync_data())
             .context("sync", &path)?;
-        disk.sync_dir(&dir).context("sync", &*dir)
+        place.dir.sync(disk)
     }
 
     fn sync_dirs(&self) -> Result<(), StorageError> {
-        let dir = self.dir.path();
+        let place = self.place.load_full();
         let disk = self.environment.disk();
-        let metadata = dir.join(PARTITION_METADATA);
         if self.topic_id().is_some() {
+            let _held = place.dir.hold();
+            let metadata = place.dir.path().join(PARTITION_METADATA);
             disk.open(&metadata, true)
                 .and_then(|file| file.sync_data())
                 .context("sync", &metadata)?;
         }
-        disk.sync_dir(&dir).context("sync", &*dir)?;
+        place.dir.sync(disk)?;
         // The first segment's flush is also the first that needs the log's own directory to be there.
-        disk.sync_dir(self.log_dir.path())
-            .context("sync", self.log_dir.path())
+        let log_dir = place.log_dir.path();
+        disk.sync_dir(log_dir).context("sync", log_dir)
     }
 
     /// Flushes, and writes what bounds the recovery of the active segment: its indexes, and a producer snapshot if the
@@ -265,8 +272,7 @@ impl Log {
         if since_snapshot < SNAPSHOT_INTERVAL_BYTES {
             return Ok(());
         }
-        self.settle(&active)
-            .map_err(|error| self.log_dir.note(error))
+        self.settle(&active).map_err(|error| self.note(error))
     }
 
     /// The part of [`Log::flush_and_settle`] that follows the flush.
@@ -279,10 +285,13 @@ impl Log {
             let bytes = snapshot::encode(producers.entries().into_iter());
             (producers.end_offset, writer.truncations, bytes)
         };
-        let path = self.snapshot_path(offset);
+        let dir = Arc::clone(&self.place.load().dir);
+        let held = dir.hold();
+        let path = dir.file(offset, FileKind::Snapshot);
         let disk = self.environment.disk();
         disk.write_file(&path, &bytes, true)
             .context("write", &path)?;
+        drop(held);
         let mut writer = self.writer();
         if writer.truncations != truncations {
             disk.remove_file_if_exists(&path).context("remove", &path)?;
@@ -316,7 +325,7 @@ impl Log {
     pub fn roll(&self, now_ms: i64) -> Result<(), StorageError> {
         let mut writer = self.writer();
         self.roll_to(&mut writer, self.log_end_offset(), now_ms)
-            .map_err(|error| self.log_dir.note(error))
+            .map_err(|error| self.note(error))
     }
 
     /// Begins a segment at `base_offset` or the log end, whichever is later.
@@ -362,7 +371,13 @@ impl Log {
         base_offset: i64,
         now_ms: i64,
     ) -> Result<Segment, StorageError> {
-        let segment = Segment::new(&self.environment.files, &self.dir, base_offset, 0, now_ms);
+        let segment = Segment::new(
+            &self.environment.files,
+            &self.place.load().dir,
+            base_offset,
+            0,
+            now_ms,
+        );
         let file = segment.file_or_create()?;
         if !file
             .is_empty()
@@ -388,13 +403,13 @@ impl Log {
             }
             if let Err(error) = log.finish_roll(&old) {
                 tracing::warn!(partition = %log.partition, %error, "cannot finish a roll");
-                log.log_dir.note(error);
+                log.note(error);
             }
         }));
     }
 
     fn finish_roll(&self, old: &Segment) -> Result<(), StorageError> {
-        if self.is_closed() || self.log_dir.has_failed() {
+        if self.is_closed() || self.place.load().log_dir.has_failed() {
             return Ok(());
         }
         let is_gone = |error: &StorageError| error.source.kind() == std::io::ErrorKind::NotFound;
@@ -450,7 +465,7 @@ impl Log {
     }
 
     pub(crate) fn snapshot_path(&self, offset: i64) -> PathBuf {
-        self.dir.file(offset, FileKind::Snapshot)
+        self.place.load().dir.file(offset, FileKind::Snapshot)
     }
 
     /// Flushes, writes what is kept in memory, and refuses appends from then on. Reads go on.
@@ -462,7 +477,7 @@ impl Log {
         self.check_online()?;
         let result = self.close_files(&mut writer);
         drop(writer);
-        result.map_err(|error| self.log_dir.note(error))
+        result.map_err(|error| self.note(error))
     }
 
     fn close_files(&self, writer: &mut Writer) -> Result<(), StorageError> {
@@ -507,14 +522,13 @@ impl Log {
         let _writer = self.writer();
         let _pass = self.flush.enter();
         self.abandon();
-        let from = self.dir.path();
-        let to = self.log_dir.path().join(name);
-        self.environment
-            .disk()
-            .rename(&from, &to)
-            .context("rename", &*from)
-            .map_err(|error| self.log_dir.note(error))?;
-        self.dir.set(to.clone());
+        let place = self.place.load();
+        let to = place.log_dir.path().join(name);
+        place
+            .dir
+            .rename(self.environment.disk(), to.clone())
+            .context_with("rename", || self.dir())
+            .map_err(|error| self.note(error))?;
         Ok(to)
     }
 

@@ -294,6 +294,36 @@ impl<E: Entry> SparseIndex<E> {
         file.sync_data()
     }
 
+    /// Writes what waits, and hands out the file and its last entry. With entries that come meanwhile the last need not
+    /// be in the file.
+    pub fn export(&self) -> io::Result<(Vec<u8>, Option<E>)> {
+        self.flush()?;
+        let _writing = self.writing.lock().expect("index writer poisoned");
+        let (in_file, last) = {
+            let state = self.state();
+            (state.in_file, state.last)
+        };
+        let mut bytes = vec![0; in_file as usize * E::SIZE];
+        if in_file > 0 {
+            self.slot.get()?.read_exact_at(&mut bytes, 0)?;
+        }
+        Ok((bytes, last))
+    }
+
+    /// Takes over the file of the same segment's index elsewhere.
+    pub fn import(&self, (bytes, last): &(Vec<u8>, Option<E>)) -> io::Result<()> {
+        let _writing = self.writing.lock().expect("index writer poisoned");
+        let file = self.slot.get_or_create()?;
+        file.set_len(0)?;
+        file.write_all_at(bytes, 0)?;
+        *self.state() = State {
+            in_file: (bytes.len() / E::SIZE) as u32,
+            pending: Vec::new(),
+            last: *last,
+        };
+        Ok(())
+    }
+
     /// Takes `entries` in place of those that are there. Readers see the new ones at once, from memory.
     pub fn replace(&self, entries: Vec<E>) -> io::Result<()> {
         {

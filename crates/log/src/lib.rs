@@ -45,6 +45,7 @@ mod pressure;
 mod producer_state;
 mod read;
 mod recovery;
+mod relocation;
 mod replay;
 mod retention;
 mod scan;
@@ -71,8 +72,9 @@ pub use log::Log;
 pub use lookup::TimestampedOffset;
 pub use manager::dirs::{DirsError, LogDirs, OpenDir};
 pub use manager::{
-    BackgroundTicks, CleanerSettings, CleanerThreads, CreateError, DirDescription, DirFailure,
-    LoadSummary, LogDescription, LogManager, ManagerSettings, MetaPropertiesFault, StartError,
+    AlterDirError, BackgroundTicks, CleanerSettings, CleanerThreads, CreateError, DirDescription,
+    DirFailure, LoadSummary, LogDescription, LogManager, ManagerSettings, MetaPropertiesFault,
+    MoverSettings, MoverThreads, StartError,
 };
 pub use open::{OpenOptions, RecoveryNote, RecoveryReport};
 pub use pressure::Pressure;

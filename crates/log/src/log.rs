@@ -40,8 +40,8 @@ pub struct Log {
     pub(crate) me: Weak<Log>,
     pub(crate) partition: TopicPartition,
     pub(crate) environment: Arc<Environment>,
-    pub(crate) log_dir: Arc<LogDir>,
-    pub(crate) dir: Arc<DirPath>,
+    /// Changed by a move to another log directory, under `reshaping`, `writer`, the flush gate, `topic_id` and `epochs`.
+    pub(crate) place: ArcSwap<Place>,
     pub(crate) config: ArcSwap<LogConfig>,
     pub(crate) topic_id: Mutex<Option<Uuid>>,
     /// By base offset; never empty.
@@ -74,6 +74,15 @@ pub struct Log {
     pub(crate) reshaping: Mutex<()>,
 }
 
+/// Where a log lies. What was read of it may be of the past the moment after: files are reached through `dir`, which
+/// goes where they go, and a failure belongs to the directory that its path is in ([`Log::note`]).
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub log_dir: Arc<LogDir>,
+    /// The log's own directory, `topic-partition`.
+    pub dir: Arc<DirPath>,
+}
+
 /// What only the writer needs.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -84,7 +93,7 @@ pub(crate) struct Writer {
     pub snapshots: Vec<i64>,
     /// What was reserved ahead of the end, and handed to the disk behind it.
     pub care: Care,
-    /// Counts cuts, so that who began something before one can tell.
+    /// Counts cuts and moves to other directories, so that who began something before one can tell.
     pub truncations: u64,
     /// Logs of a topic need not roll at the same time.
     pub roll_jitter_ms: i64,
@@ -106,7 +115,7 @@ impl Log {
         if known.is_some() || topic_id.is_zero() {
             return Ok(());
         }
-        let path = self.dir.path().join(PARTITION_METADATA);
+        let path = self.place.load().dir.path().join(PARTITION_METADATA);
         self.environment
             .disk()
             .replace_file_unsynced(
@@ -114,19 +123,29 @@ impl Log {
                 checkpoint::format_partition_metadata(topic_id).as_bytes(),
             )
             .context("write", &path)
-            .map_err(|error| self.log_dir.note(error))?;
+            .map_err(|error| self.note(error))?;
         *known = Some(topic_id);
         Ok(())
     }
 
     /// The log's own directory, `topic-partition`.
     pub fn dir(&self) -> PathBuf {
-        self.dir.path().to_path_buf()
+        self.place.load().dir.path().to_path_buf()
     }
 
     /// The directory that the log's directory is in.
-    pub fn log_dir(&self) -> &Arc<LogDir> {
-        &self.log_dir
+    pub fn log_dir(&self) -> Arc<LogDir> {
+        Arc::clone(&self.place.load().log_dir)
+    }
+
+    /// Takes the log directory offline if the error says that the disk cannot be trusted, and is one of that directory.
+    pub(crate) fn note(&self, error: StorageError) -> StorageError {
+        let place = self.place.load();
+        match error.path.starts_with(place.log_dir.path()) {
+            true => place.log_dir.note(error),
+            // The log was moved away from there.
+            false => error,
+        }
     }
 
     pub fn config(&self) -> Arc<LogConfig> {
@@ -174,7 +193,7 @@ impl Log {
             .min(self.log_end_offset())
             .max(self.log_start_offset());
         if self.high_watermark.swap(bounded, Ordering::AcqRel) != bounded {
-            note_stale(&self.log_dir.stale.high_watermarks);
+            note_stale(&self.place.load().log_dir.stale.high_watermarks);
         }
         if self.first_unstable_offset().is_some() {
             let mut writer = self.writer();
@@ -242,33 +261,33 @@ impl Log {
             return Ok(());
         }
         // There is nothing that a crash could spoil.
-        let path = self.dir.path().join(LEADER_EPOCH_CHECKPOINT);
+        let path = self.place.load().dir.path().join(LEADER_EPOCH_CHECKPOINT);
         let text = checkpoint::format_epochs(epochs.entries());
         self.environment
             .disk()
             .write_file(&path, text.as_bytes(), false)
             .context("write", &path)
-            .map_err(|error| self.log_dir.note(error))?;
+            .map_err(|error| self.note(error))?;
         self.has_unsynced_epochs.store(true, Ordering::Release);
         Ok(())
     }
 
     /// Writes the file of epochs, durably.
     pub(crate) fn write_epochs(&self, epochs: &EpochCache) -> Result<(), StorageError> {
-        let path = self.dir.path().join(LEADER_EPOCH_CHECKPOINT);
+        let path = self.place.load().dir.path().join(LEADER_EPOCH_CHECKPOINT);
         checkpoint::write_epochs(self.environment.disk(), &path, epochs.entries())
             .context("write", &path)
-            .map_err(|error| self.log_dir.note(error))?;
+            .map_err(|error| self.note(error))?;
         self.has_unwritten_epoch.store(false, Ordering::Release);
         Ok(())
     }
 
     /// Writes the file of epochs; it is durable with the next flush of batches.
     pub(crate) fn write_epochs_unsynced(&self, epochs: &EpochCache) -> Result<(), StorageError> {
-        let path = self.dir.path().join(LEADER_EPOCH_CHECKPOINT);
+        let path = self.place.load().dir.path().join(LEADER_EPOCH_CHECKPOINT);
         checkpoint::write_epochs_unsynced(self.environment.disk(), &path, epochs.entries())
             .context("write", &path)
-            .map_err(|error| self.log_dir.note(error))?;
+            .map_err(|error| self.note(error))?;
         self.has_unsynced_epochs.store(true, Ordering::Release);
         self.has_unwritten_epoch.store(false, Ordering::Release);
         Ok(())
@@ -360,12 +379,12 @@ impl Log {
 
     pub(crate) fn lower_recovery_point(&self, offset: i64) {
         self.recovery_point.fetch_min(offset, Ordering::AcqRel);
-        note_stale(&self.log_dir.stale.recovery_points);
+        note_stale(&self.place.load().log_dir.stale.recovery_points);
     }
 
     pub(crate) fn raise_recovery_point(&self, offset: i64) {
         self.recovery_point.fetch_max(offset, Ordering::AcqRel);
-        note_stale(&self.log_dir.stale.recovery_points);
+        note_stale(&self.place.load().log_dir.stale.recovery_points);
     }
 
     /// Tells readers what the producers' open transactions hold back.

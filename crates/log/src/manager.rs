@@ -25,21 +25,27 @@ use crate::open::{OpenOptions, RecoveryReport};
 use crate::pressure::Pressure;
 use cleaning::Cleaning;
 use dirs::{LogDirs, OpenDir};
+use moves::Moves;
 use tasks::Schedule;
 
 mod checkpoints;
 mod cleaning;
 mod describe;
 pub(crate) mod dirs;
+mod futures;
 mod load;
 mod marker;
 mod meta_properties;
+mod movers;
+pub(crate) mod moves;
 mod tasks;
 
 pub use cleaning::{CleanerSettings, CleanerThreads};
 pub use describe::{DirDescription, LogDescription};
 pub use load::LoadSummary;
 pub use meta_properties::MetaPropertiesFault;
+pub use movers::{MoverSettings, MoverThreads};
+pub use moves::AlterDirError;
 pub use tasks::{BackgroundTicks, DirFailure};
 
 /// How often the manager works, and with how many threads.
@@ -119,6 +125,7 @@ pub struct LogManager {
     changing: Mutex<()>,
     schedule: Mutex<Schedule>,
     cleaning: Cleaning,
+    moves: Moves,
 }
 
 impl LogManager {
@@ -131,7 +138,11 @@ impl LogManager {
         config_of: &(dyn Fn(&TopicPartition) -> Arc<LogConfig> + Sync),
         now_ms: i64,
     ) -> Result<(Arc<LogManager>, LoadSummary), StartError> {
-        let (logs, summary) = load::load(&dirs, &settings, config_of, now_ms)?;
+        let load::LoadedLogs {
+            logs,
+            summary,
+            unfinished,
+        } = load::load(&dirs, &settings, config_of, now_ms)?;
         for log in logs.values() {
             log.log_dir().log_count.fetch_add(1, Ordering::Relaxed);
         }
@@ -143,7 +154,9 @@ impl LogManager {
             changing: Mutex::new(()),
             schedule,
             cleaning: Cleaning::default(),
+            moves: Moves::default(),
         };
+        manager.begin_moves_again(unfinished);
         Ok((Arc::new(manager), summary))
     }
 
@@ -178,13 +191,13 @@ impl LogManager {
         self.dirs
             .dirs()
             .iter()
-            .find(|open| Arc::ptr_eq(&open.dir, log.log_dir()))
+            .find(|open| Arc::ptr_eq(&open.dir, &log.log_dir()))
             .map(|open| open.directory_id)
     }
 
     /// The partition's log; it begins now if there is none.
     ///
-    /// A new one goes to `directory`, or to the directory with the fewest logs. `is_new` says that the partition cannot
+    /// A new one goes to `directory`, to the one that was chosen for it, or to that with the fewest logs. `is_new` says that the partition cannot
     /// have had a log before; else none is begun while a directory is offline that could hold it.
     pub fn get_or_create(
         &self,
@@ -216,7 +229,7 @@ impl LogManager {
                 partition: partition.clone(),
             });
         }
-        let open = self.place(directory)?;
+        let open = self.place(partition, directory)?;
         self.checkpoint_what_is_gone(&open.dir)?;
         let options = OpenOptions::fresh(Some(topic_id), now_ms);
         let (log, _) = Log::open(
@@ -229,15 +242,21 @@ impl LogManager {
         self.write_logs()
             .insert(log.partition().clone(), Arc::clone(&log));
         log.log_dir().log_count.fetch_add(1, Ordering::Relaxed);
+        self.moves.forget_preference(partition);
         Ok(log)
     }
 
-    fn has_offline_dir(&self) -> bool {
+    /// Whether logs may lie where nobody can see them.
+    pub fn has_offline_dir(&self) -> bool {
         !self.dirs.offline.is_empty() || self.dirs.dirs().iter().any(|open| open.dir.has_failed())
     }
 
     /// Where a new log goes.
-    fn place(&self, directory: Option<Uuid>) -> Result<&OpenDir, CreateError> {
+    fn place(
+        &self,
+        partition: &TopicPartition,
+        directory: Option<Uuid>,
+    ) -> Result<&OpenDir, CreateError> {
         let online = || {
             self.dirs
                 .dirs()
@@ -251,6 +270,11 @@ impl LogManager {
         }
         if self.dirs.dirs().len() == 1 {
             return online().next().ok_or(CreateError::NoDirectory);
+        }
+        let preferred = self.moves.preference(partition);
+        let preferred = preferred.and_then(|id| online().find(|open| open.directory_id == id));
+        if let Some(open) = preferred {
+            return Ok(open);
         }
         online()
             .min_by_key(|open| open.dir.log_count.load(Ordering::Relaxed))
@@ -275,6 +299,7 @@ impl LogManager {
         {
             return Ok(false);
         }
+        self.moves.cancel(partition);
         self.write_logs().remove(partition);
         let delay_ms = log.config().file_delete_delay_ms;
         let renamed = self.set_aside(&log, DELETE_DIR_SUFFIX)?;
@@ -291,6 +316,7 @@ impl LogManager {
         let Some(log) = self.write_logs().remove(partition) else {
             return Ok(false);
         };
+        self.moves.cancel(partition);
         let renamed = self.set_aside(&log, STRAY_DIR_SUFFIX)?;
         tracing::warn!(%partition, dir = %renamed.display(), "a log that no metadata knows was set aside");
         Ok(true)
@@ -323,8 +349,8 @@ impl LogManager {
         };
         let has_cut = log.truncate_to(offset, now_ms)?;
         if has_cut {
-            self.checkpoint_recovery_points(log.log_dir())?;
-            self.checkpoint_cleaned(log.log_dir())?;
+            self.checkpoint_recovery_points(&log.log_dir())?;
+            self.checkpoint_cleaned(&log.log_dir())?;
         }
         Ok(has_cut)
     }
@@ -341,16 +367,16 @@ impl LogManager {
             return Ok(());
         };
         log.truncate_fully_and_start_at(offset, log_start_offset, now_ms)?;
-        self.checkpoint_recovery_points(log.log_dir())?;
-        self.checkpoint_log_starts(log.log_dir())?;
-        self.checkpoint_cleaned(log.log_dir())?;
+        self.checkpoint_recovery_points(&log.log_dir())?;
+        self.checkpoint_log_starts(&log.log_dir())?;
+        self.checkpoint_cleaned(&log.log_dir())?;
         Ok(())
     }
 
     fn logs_in(&self, dir: &Arc<LogDir>) -> Vec<Arc<Log>> {
         self.read_logs()
             .values()
-            .filter(|log| Arc::ptr_eq(log.log_dir(), dir))
+            .filter(|log| Arc::ptr_eq(&log.log_dir(), dir))
             .cloned()
             .collect()
     }

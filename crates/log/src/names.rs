@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 /// Longest file name that common file systems take.
-const FILE_NAME_LEN_MAX: usize = 255;
+pub const FILE_NAME_LEN_MAX: usize = 255;
 /// Longest topic name that Kafka takes.
 const TOPIC_LEN_MAX: usize = 249;
 /// Digits of a base offset in a file name.
@@ -155,6 +155,8 @@ pub fn marked_dir_name(topic: &str, partition: i32, unique: u128, suffix: &str) 
 pub struct ParsedDir<'a> {
     pub topic: &'a str,
     pub partition: i32,
+    /// What stands before the mark of a directory that is not live.
+    pub unique: Option<&'a str>,
     pub state: DirState,
 }
 
@@ -175,15 +177,15 @@ pub fn parse_dir_name(name: &str) -> Option<ParsedDir<'_>> {
     ]
     .into_iter()
     .find_map(|(suffix, state)| Some((name.strip_suffix(suffix)?, state)));
-    let (plain, state) = match marked {
+    let (plain, unique, state) = match marked {
         Some((marked, state)) => {
             let (plain, unique) = marked.rsplit_once('.')?;
             if unique.is_empty() {
                 return None;
             }
-            (plain, state)
+            (plain, Some(unique), state)
         }
-        None => (name, DirState::Live),
+        None => (name, None, DirState::Live),
     };
     let (topic, partition) = plain.rsplit_once('-')?;
     if !partition.bytes().all(|byte| byte.is_ascii_digit()) || !is_valid_topic(topic) {
@@ -192,6 +194,7 @@ pub fn parse_dir_name(name: &str) -> Option<ParsedDir<'_>> {
     Some(ParsedDir {
         topic,
         partition: partition.parse().ok()?,
+        unique,
         state,
     })
 }
@@ -254,6 +257,7 @@ mod tests {
             (parsed.topic, parsed.partition, parsed.state),
             ("t", 0, DirState::Delete)
         );
+        assert_eq!(parsed.unique, Some("00000000000000000000000000000abc"));
         let long = "x".repeat(TOPIC_LEN_MAX);
         let name = marked_dir_name(&long, 12, 1, STRAY_DIR_SUFFIX);
         assert_eq!(name.len(), FILE_NAME_LEN_MAX);

@@ -21,7 +21,7 @@ use crate::epoch_cache::EpochCache;
 use crate::error::{Context, Damage, OpenError, ReadError, StorageError};
 use crate::file_cache::DirPath;
 use crate::flush::FlushGate;
-use crate::log::{Log, Writer};
+use crate::log::{Log, Place, Writer};
 use crate::names::{
     FileKind, FileState, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, ParsedName, dir_name,
     is_valid_topic, parse_file_name,
@@ -220,8 +220,10 @@ fn assemble(
         me: me.clone(),
         partition: TopicPartition::new(partition.topic.detached(), partition.partition),
         environment: Arc::clone(environment),
-        log_dir: Arc::clone(log_dir),
-        dir,
+        place: ArcSwap::from_pointee(Place {
+            log_dir: Arc::clone(log_dir),
+            dir,
+        }),
         config: ArcSwap::new(Arc::clone(config)),
         topic_id: Mutex::new(topic_id),
         segments: ArcSwap::from_pointee(recovered.segments),

@@ -135,7 +135,7 @@ impl Log {
         if is_gone {
             return error.into();
         }
-        self.log_dir.note(error).into()
+        self.note(error).into()
     }
 
     fn try_read(

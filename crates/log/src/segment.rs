@@ -305,6 +305,33 @@ impl Segment {
             .context_with("sync", || self.path(FileKind::TxnIndex))
     }
 
+    /// Gives `copy`, which has the same batches in another directory, the indexes and the timestamps of this segment.
+    pub fn copy_derived_to(&self, copy: &Segment) -> Result<(), StorageError> {
+        let offsets = self.offset_index.export();
+        let offsets = offsets.context_with("read", || self.path(FileKind::OffsetIndex))?;
+        let times = self.time_index.export();
+        let times = times.context_with("read", || self.path(FileKind::TimeIndex))?;
+        self.copy_txn_index_to(copy)?;
+        copy.offset_index
+            .import(&offsets)
+            .context_with("write", || copy.path(FileKind::OffsetIndex))?;
+        copy.time_index
+            .import(&times)
+            .context_with("write", || copy.path(FileKind::TimeIndex))?;
+        let stamps = *self.stamps();
+        *copy.stamps() = stamps;
+        Ok(())
+    }
+
+    /// The part of [`Segment::copy_derived_to`] that cannot be built again.
+    pub fn copy_txn_index_to(&self, copy: &Segment) -> Result<(), StorageError> {
+        let aborted = self.txn_index.export();
+        let aborted = aborted.context_with("read", || self.path(FileKind::TxnIndex))?;
+        copy.txn_index
+            .import(&aborted)
+            .context_with("write", || copy.path(FileKind::TxnIndex))
+    }
+
     /// Whether an index has no room left, so that the log must roll.
     pub fn are_indexes_full(&self, index_bytes_max: u32) -> bool {
         self.offset_index.is_full(index_bytes_max, 0) || self.time_index.is_full(index_bytes_max, 1)

@@ -4,6 +4,7 @@ pub(crate) mod crash;
 mod damage;
 mod faults;
 mod model;
+mod moving;
 
 use std::sync::Arc;
 

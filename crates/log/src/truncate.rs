@@ -40,7 +40,7 @@ impl Log {
             self.cut(&mut writer, offset, now_ms)
         };
         result.map_err(|error| match error {
-            ReadError::Storage(error) => self.log_dir.note(error).into(),
+            ReadError::Storage(error) => self.note(error).into(),
             other => other,
         })?;
         Ok(true)
@@ -83,7 +83,7 @@ impl Log {
         writer.since_index_entry = 0;
         self.truncate_epochs_from_end(offset)?;
         self.log_start_offset.fetch_min(offset, Ordering::AcqRel);
-        note_stale(&self.log_dir.stale.log_starts);
+        note_stale(&self.place.load().log_dir.stale.log_starts);
         self.rebuild_producers(writer, offset, now_ms)?;
         Ok(())
     }
@@ -112,8 +112,8 @@ impl Log {
         self.tail.reset(offset, offset, 0);
         self.recovery_point.store(offset, Ordering::Release);
         self.lower_cleaned_until(offset);
-        note_stale(&self.log_dir.stale.recovery_points);
-        note_stale(&self.log_dir.stale.log_starts);
+        note_stale(&self.place.load().log_dir.stale.recovery_points);
+        note_stale(&self.place.load().log_dir.stale.log_starts);
         self.unflushed_bytes.store(0, Ordering::Relaxed);
         writer.since_index_entry = 0;
         writer.care = Care::new(0, now_ms);
@@ -157,7 +157,7 @@ impl Log {
         let expiration_ms = self.config.load().producer_id_expiration_ms;
         let mut state = replay::load_snapshot(
             self.environment.disk(),
-            &self.dir,
+            &self.place.load().dir,
             &mut writer.snapshots,
             (log_start_offset, end),
             (now_ms, expiration_ms),
@@ -200,7 +200,7 @@ impl Log {
         self.log_start_offset.store(offset, Ordering::Release);
         self.high_watermark.fetch_max(offset, Ordering::AcqRel);
         self.raise_recovery_point(offset);
-        note_stale(&self.log_dir.stale.log_starts);
+        note_stale(&self.place.load().log_dir.stale.log_starts);
         writer.producers.on_log_start(offset);
         self.publish_first_unstable(writer);
         let mut epochs = self.epochs();
@@ -248,8 +248,9 @@ impl Log {
         kind: FileKind,
         now_ms: i64,
     ) -> Result<(), StorageError> {
-        let path = self.dir.file(base_offset, kind);
-        let deleted = self.dir.file_in(base_offset, kind, FileState::Deleted);
+        let place = self.place.load();
+        let path = place.dir.file(base_offset, kind);
+        let deleted = place.dir.file_in(base_offset, kind, FileState::Deleted);
         match self.environment.disk().rename(&path, &deleted) {
             Ok(()) => {
                 let delay_ms = self.config.load().file_delete_delay_ms;

@@ -126,6 +126,7 @@ impl TxnIndex {
         if let Some(held) = &state.held {
             return Ok(Arc::clone(held));
         }
+        let _held = self.dir.hold();
         let file = self.cache.disk().open(&self.path_in(state), create)?;
         Ok(Arc::new(file))
     }
@@ -142,6 +143,7 @@ impl TxnIndex {
     /// Gives the file the name that it has in `name`. Returns its path, or nothing if there is no such file.
     pub fn rename(&self, name: FileState) -> io::Result<Option<PathBuf>> {
         let mut state = self.state();
+        let _held = self.dir.hold();
         let from = self.path_in(&state);
         let to = self.dir.file_in(self.base_offset, FileKind::TxnIndex, name);
         let renamed = match self.cache.disk().rename(&from, &to) {
@@ -190,6 +192,32 @@ impl TxnIndex {
         file.write_all_at(&encoded, state.len)?;
         state.len += encoded.len() as u64;
         state.pending.clear();
+        Ok(())
+    }
+
+    /// Writes what waits, and hands out the file.
+    pub fn export(&self) -> io::Result<Vec<u8>> {
+        let mut state = self.state();
+        if !state.pending.is_empty() {
+            self.write_pending(&mut state)?;
+        }
+        let mut bytes = vec![0; state.len as usize];
+        if state.len > 0 {
+            self.open(&state, false)?.read_exact_at(&mut bytes, 0)?;
+        }
+        Ok(bytes)
+    }
+
+    /// Takes over the file of the same segment's index elsewhere, which has grown if this is not the first time.
+    pub fn import(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        if let Some(grown) = bytes
+            .get(state.len as usize..)
+            .filter(|more| !more.is_empty())
+        {
+            self.open(&state, true)?.write_all_at(grown, state.len)?;
+            state.len = bytes.len() as u64;
+        }
         Ok(())
     }
 

@@ -8,6 +8,7 @@ import static ottla.Check.unique;
 import static ottla.Cluster.bytes;
 import static ottla.Cluster.get;
 
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -27,6 +28,7 @@ import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.TopicPartitionReplica;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.errors.BrokerIdNotRegisteredException;
@@ -35,6 +37,7 @@ import org.apache.kafka.common.errors.InvalidConfigurationException;
 import org.apache.kafka.common.errors.InvalidReplicaAssignmentException;
 import org.apache.kafka.common.errors.InvalidRequestException;
 import org.apache.kafka.common.errors.InvalidUpdateVersionException;
+import org.apache.kafka.common.errors.LogDirNotFoundException;
 import org.apache.kafka.common.errors.NoReassignmentInProgressException;
 import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
@@ -66,6 +69,8 @@ final class AdminSuite {
         checks.add("unregister a broker", suite::unregister);
         checks.add("client quotas", suite::quotas);
         checks.add("describe producers", suite::producers);
+        checks.add("move replicas between log directories", suite::moveReplicas);
+        checks.add("a new replica goes to the log directory that was chosen before", suite::chosenLogDir);
         checks.add("broker settings take effect without a restart", suite::brokerConfigs);
         checks.add("topic settings take effect at once", suite::topicConfigs);
         checks.add("settings that are wrong are refused", suite::wrongConfigs);
@@ -267,6 +272,52 @@ final class AdminSuite {
             equal(active.size(), 1, "producers");
             equal(active.get(0).lastSequence(), 2, "last sequence");
             that(active.get(0).currentTransactionStartOffset().isEmpty(), "no transaction");
+        }
+    }
+
+    /** The log directories of the broker, by path. */
+    private List<String> logDirs() throws Exception {
+        int broker = brokerId();
+        return get(cluster.admin.describeLogDirs(List.of(broker)).allDescriptions()).get(broker).keySet().stream()
+            .sorted().toList();
+    }
+
+    private String logDirOf(TopicPartition partition) throws Exception {
+        var replica = new TopicPartitionReplica(partition.topic(), partition.partition(), brokerId());
+        return get(cluster.admin.describeReplicaLogDirs(List.of(replica)).all()).get(replica).getCurrentReplicaLogDir();
+    }
+
+    private void move(TopicPartition partition, String dir) throws Exception {
+        var replica = new TopicPartitionReplica(partition.topic(), partition.partition(), brokerId());
+        get(cluster.admin.alterReplicaLogDirs(Map.of(replica, dir)).all());
+    }
+
+    private void moveReplicas() throws Exception {
+        List<String> dirs = logDirs();
+        equal(dirs.size(), 2, "log directories of " + dirs);
+        TopicPartition partition = new TopicPartition(cluster.topic(1, Map.of("segment.bytes", "1048576")), 0);
+        var records = cluster.records(partition.topic(), 0, 3000, "moved");
+        cluster.produce(records, Map.of("batch.size", 4000));
+        for (int round = 0; round < 2; round++) {
+            String from = logDirOf(partition);
+            String to = dirs.get(1 - dirs.indexOf(from));
+            move(partition, to);
+            cluster.fill(partition.topic(), 0, 10);
+            eventually("moved to " + to, () -> to.equals(logDirOf(partition)));
+            var read = cluster.read(partition.topic(), 3010 + 10 * round);
+            Cluster.equalRecords(read.subList(0, 3000), records);
+        }
+        // To where it is already.
+        move(partition, logDirOf(partition));
+        fails(LogDirNotFoundException.class, () -> move(partition, Path.of(dirs.get(0)).resolveSibling("no-such").toString()));
+    }
+
+    private void chosenLogDir() throws Exception {
+        for (String dir : logDirs()) {
+            TopicPartition partition = new TopicPartition(unique("chosen"), 0);
+            fails(UnknownTopicOrPartitionException.class, () -> move(partition, dir));
+            cluster.create(partition.topic(), 1, Map.of());
+            eventually("placed in " + dir, () -> dir.equals(logDirOf(partition)));
         }
     }
 

@@ -54,8 +54,8 @@ fn result(dir: DirDescription, asked: &Asked) -> DescribeLogDirsResult {
             topics.entry(topic).or_default().push(DescribeLogDirsPartition {
                 partition_index,
                 partition_size: i64::try_from(log.size).unwrap_or(i64::MAX),
-                // How far behind the high watermark the log ends, which only a replica that is moved does.
-                offset_lag: 0,
+                offset_lag: log.offset_lag,
+                is_future_key: log.is_future,
                 ..Default::default()
             });
         }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use ottla_config::{BrokerConfig, Overrides, TopicConfigs};
-use ottla_log::{CleanerSettings, LogConfig};
+use ottla_log::{CleanerSettings, LogConfig, MoverSettings};
 use ottla_metadata::{ConfigResource, MetadataImage};
 
 /// The configuration under the dynamic settings that the metadata log holds for this broker and for all.
@@ -83,6 +83,14 @@ pub fn cleaner_settings(config: &BrokerConfig) -> CleanerSettings {
         io_buffer_bytes: log.cleaner_io_buffer_bytes,
         io_bytes_per_second_max: log.cleaner_io_bytes_per_second_max,
         backoff_ms: log.cleaner_backoff_ms,
+    }
+}
+
+/// How logs move to other log directories.
+pub fn mover_settings(config: &BrokerConfig) -> MoverSettings {
+    MoverSettings {
+        threads: config.log.mover_threads.unwrap_or(config.log.dirs.len()),
+        bytes_per_second_max: config.log.mover_bytes_per_second_max as f64,
     }
 }
 

@@ -53,6 +53,6 @@ DYNAMIC_QUOTA
         "Bytes per second that throttled follower replicas may take in; only set dynamically.";
     "leader.replication.throttled.rate": Long = "9223372036854775807", AtLeast(0), Medium, ClusterWide, Planned;
         "Bytes per second that throttled leader replicas may give out; only set dynamically.";
-    "replica.alter.log.dirs.io.max.bytes.per.second": Long = "9223372036854775807", AtLeast(0), Medium, ClusterWide, Planned;
+    "replica.alter.log.dirs.io.max.bytes.per.second": Long = "9223372036854775807", AtLeast(0), Medium, ClusterWide, Supported;
         "Bytes per second that moves between log directories may use; only set dynamically.";
 }

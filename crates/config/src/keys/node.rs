@@ -57,7 +57,7 @@ NODE
         "Number of this node, unique in the cluster.";
     "num.io.threads": Int = "8", AtLeast(1), High, ClusterWide, Planned;
         "Threads that handle requests; Ottla sizes its runtime to the machine instead.";
-    "num.replica.alter.log.dirs.threads": Int = null, Any, High, ReadOnly, Planned;
+    "num.replica.alter.log.dirs.threads": Int = null, Any, High, ReadOnly, Supported;
         "Threads that move replicas between log directories.";
     "process.roles": List = "broker,controller", some_of(&["broker", "controller"]), High, ReadOnly, Supported;
         "What this process is: broker, controller, or both.";

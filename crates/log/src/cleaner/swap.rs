@@ -28,7 +28,7 @@ impl Log {
         now_ms: i64,
     ) -> Result<(), CleanError> {
         let _reshaping = self.reshaping();
-        if self.is_closed() || self.log_dir.has_failed() {
+        if self.is_closed() || self.place.load().log_dir.has_failed() {
             return Err(CleanError::Overtaken);
         }
         let is_current = self.writer().truncations == truncations;
@@ -87,17 +87,17 @@ impl Log {
     }
 
     fn sync_own_dir(&self) -> Result<(), StorageError> {
-        let dir = self.dir.path();
-        self.environment
-            .disk()
-            .sync_dir(&dir)
-            .context("sync", &*dir)
+        self.place.load().dir.sync(self.environment.disk())
     }
 
     /// Removes what an earlier clean left of a segment at `base_offset`.
     pub(super) fn remove_cleaned(&self, base_offset: i64) -> Result<(), StorageError> {
         for kind in FileKind::ALL {
-            let path = self.dir.file_in(base_offset, kind, FileState::Cleaned);
+            let path = self
+                .place
+                .load()
+                .dir
+                .file_in(base_offset, kind, FileState::Cleaned);
             self.environment
                 .disk()
                 .remove_file_if_exists(&path)
@@ -114,13 +114,13 @@ impl Log {
 
     pub(crate) fn set_cleaned_until(&self, offset: i64) {
         self.cleaned_until.store(offset, Ordering::Release);
-        note_stale(&self.log_dir.stale.cleaned);
+        note_stale(&self.place.load().log_dir.stale.cleaned);
     }
 
     /// Nothing at or after `offset` is clean any more.
     pub(crate) fn lower_cleaned_until(&self, offset: i64) {
         if self.cleaned_until.fetch_min(offset, Ordering::AcqRel) > offset {
-            note_stale(&self.log_dir.stale.cleaned);
+            note_stale(&self.place.load().log_dir.stale.cleaned);
         }
     }
 }

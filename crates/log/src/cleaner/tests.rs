@@ -498,7 +498,7 @@ fn damage_stops_a_clean_and_nothing_is_lost() {
     let result = clean_at(&log, 0);
     assert!(matches!(result, Err(CleanError::Damaged(_))), "{result:?}");
     assert_eq!(log.segment_count(), segments);
-    assert!(!log.log_dir.has_failed());
+    assert!(!log.log_dir().has_failed());
     assert_eq!(log.cleaned_until(), None);
 }
 
@@ -562,7 +562,7 @@ fn an_error_of_the_disk_takes_the_directory_offline() {
     std::fs::create_dir(fixture.path("00000000000000000000.log.cleaned")).unwrap();
     let result = clean_at(&log, 0);
     assert!(matches!(result, Err(CleanError::Storage(_))), "{result:?}");
-    assert!(log.log_dir.has_failed());
+    assert!(log.log_dir().has_failed());
 }
 
 #[test]

@@ -148,7 +148,7 @@ impl LogManager {
             Ok(stats) => {
                 tell(log, &cleanable, &stats);
                 // An error has taken the directory offline, which the next tick tells.
-                let _ = self.checkpoint_cleaned(log.log_dir());
+                let _ = self.checkpoint_cleaned(&log.log_dir());
                 return true;
             }
             Err(CleanError::Stopped | CleanError::Overtaken) => {}

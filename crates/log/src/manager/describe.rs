@@ -29,8 +29,10 @@ pub struct DirDescription {
 pub struct LogDescription {
     pub partition: TopicPartition,
     pub size: u64,
-    /// Records that are not replicated: log end less high watermark.
+    /// Offsets between the end of the replica in use and that of a copy of it; 0 of the replica itself.
     pub offset_lag: i64,
+    /// A copy that takes the place of the log when it has caught up.
+    pub is_future: bool,
 }
 
 impl LogManager {
@@ -44,14 +46,14 @@ impl LogManager {
                 let logs = if is_offline {
                     Vec::new()
                 } else {
-                    self.logs_in(&open.dir)
-                        .iter()
-                        .map(|log| LogDescription {
-                            partition: log.partition().clone(),
-                            size: log.size(),
-                            offset_lag: (log.log_end_offset() - log.high_watermark()).max(0),
-                        })
-                        .collect()
+                    let logs = self.logs_in(&open.dir);
+                    let logs = logs.iter().map(|log| LogDescription {
+                        partition: log.partition().clone(),
+                        size: log.size(),
+                        offset_lag: 0,
+                        is_future: false,
+                    });
+                    logs.chain(self.moves.describe(&open.dir)).collect()
                 };
                 let (total_bytes, usable_bytes) = space(open.dir.path());
                 DirDescription {

@@ -5,22 +5,27 @@
 //! Called by [`LogManager::start`](super::LogManager::start).
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ottla_protocol::Uuid;
 use ottla_protocol::ids::TopicPartition;
 
 use super::checkpoints::{CLEANED, HIGH_WATERMARKS, LOG_STARTS, RECOVERY_POINTS};
 use super::dirs::{LogDirs, OpenDir};
-use super::{Loaded, LogManager, ManagerSettings, StartError, marker};
+use super::futures::{Future, Live, Verdict, judge};
+use super::{Loaded, LogManager, ManagerSettings, StartError, marker, random_u128};
 use crate::checkpoint::{self, Offsets, read_offsets};
 use crate::config::LogConfig;
 use crate::error::{Context, OpenError, StorageError};
 use crate::log::Log;
-use crate::names::{DirState, parse_dir_name};
+use crate::names::{
+    DELETE_DIR_SUFFIX, DirState, PARTITION_METADATA, ParsedDir, dir_name, marked_dir_name,
+    parse_dir_name,
+};
 use crate::open::{OpenOptions, RecoveryNote};
 
 /// The metadata log, which is opened by its own keeper.
@@ -45,6 +50,24 @@ pub struct LoadSummary {
     pub ignored_checkpoints: Vec<RecoveryNote>,
 }
 
+/// All logs, and what loading them found.
+pub(super) struct LoadedLogs {
+    pub logs: HashMap<TopicPartition, Arc<Log>>,
+    pub summary: LoadSummary,
+    /// Moves that a stop interrupted, and the directories that they went to.
+    pub unfinished: Vec<(TopicPartition, usize)>,
+}
+
+/// What lies in a log directory.
+#[derive(Default)]
+struct Listed {
+    checkpoints: Checkpoints,
+    live: Vec<TopicPartition>,
+    futures: Vec<Future>,
+    /// Directories to be removed, and the unique parts of their names.
+    deleted: Vec<(String, PathBuf)>,
+}
+
 /// A log to load.
 struct Job {
     open: usize,
@@ -55,6 +78,7 @@ struct Job {
 }
 
 /// What a directory says about its logs.
+#[derive(Default)]
 struct Checkpoints {
     recovery_points: Offsets,
     log_starts: Offsets,
@@ -67,16 +91,35 @@ pub(super) fn load(
     settings: &ManagerSettings,
     config_of: ConfigOf<'_>,
     now_ms: i64,
-) -> Result<(HashMap<TopicPartition, Arc<Log>>, LoadSummary), StartError> {
+) -> Result<LoadedLogs, StartError> {
     let mut summary = LoadSummary::default();
-    let mut jobs = Vec::new();
+    let mut listed = Vec::with_capacity(dirs.dirs().len());
     for (at, open) in dirs.dirs().iter().enumerate() {
-        match list_dir(dirs, open, at, now_ms, &mut summary) {
-            Ok(found) => jobs.extend(found),
-            Err(error) => {
+        listed.push(
+            list_dir(dirs, open, at, &mut summary).unwrap_or_else(|error| {
                 open.dir.note(error);
-            }
+                Listed::default()
+            }),
+        );
+    }
+    let unfinished = settle_futures(dirs, &mut listed, now_ms);
+    let mut jobs = Vec::new();
+    for (at, (open, listed)) in dirs.dirs().iter().zip(listed).enumerate() {
+        let Listed {
+            checkpoints, live, ..
+        } = listed;
+        // A log may have gone just before a crash.
+        if checkpoints.name_more_than(&live) {
+            open.dir.stale.gone.store(true, Ordering::Release);
         }
+        if !live.is_empty() && !open.is_clean() {
+            summary.unclean_dirs += 1;
+            tracing::info!(dir = %open.dir.path().display(), logs = live.len(), "recovering after an unclean stop");
+        }
+        jobs.extend(
+            live.into_iter()
+                .map(|partition| checkpoints.job(open, at, partition, now_ms)),
+        );
     }
     let threads = settings.recovery_threads_per_dir.max(1) * dirs.dirs().len();
     let mut logs: HashMap<TopicPartition, Arc<Log>> = HashMap::with_capacity(jobs.len());
@@ -97,18 +140,21 @@ pub(super) fn load(
     })?;
     match duplicate {
         Some(error) => Err(error),
-        None => Ok((logs, summary)),
+        None => Ok(LoadedLogs {
+            logs,
+            summary,
+            unfinished,
+        }),
     }
 }
 
-/// Reads the checkpoints of a directory, removes its marker, and lists its logs.
+/// Reads the checkpoints of a directory, removes its marker, and lists what lies in it.
 fn list_dir(
     dirs: &LogDirs,
     open: &OpenDir,
     at: usize,
-    now_ms: i64,
     summary: &mut LoadSummary,
-) -> Result<Vec<Job>, StorageError> {
+) -> Result<Listed, StorageError> {
     let path = open.dir.path();
     let environment = &dirs.environment;
     marker::remove(environment.disk(), path).context("remove", path.join(marker::FILE_NAME))?;
@@ -118,7 +164,10 @@ fn list_dir(
         high_watermarks: read_checkpoint(path, HIGH_WATERMARKS, summary)?,
         cleaned: read_checkpoint(path, CLEANED, summary)?,
     };
-    let mut jobs = Vec::new();
+    let mut listed = Listed {
+        checkpoints,
+        ..Listed::default()
+    };
     for entry in std::fs::read_dir(path).context("list", path)? {
         let entry = entry.context("list", path)?;
         let kind = entry.file_type().context("look at", entry.path())?;
@@ -133,32 +182,156 @@ fn list_dir(
             }
             continue;
         };
+        listed.add(&parsed, entry.path(), at)?;
+    }
+    Ok(listed)
+}
+
+impl Listed {
+    fn add(
+        &mut self,
+        parsed: &ParsedDir<'_>,
+        path: PathBuf,
+        open: usize,
+    ) -> Result<(), StorageError> {
+        let partition = || TopicPartition::new(parsed.topic, parsed.partition);
+        let unique = parsed.unique.unwrap_or_default().to_owned();
         match parsed.state {
             DirState::Live if parsed.topic == METADATA_TOPIC => {}
-            DirState::Live => {
-                let partition = TopicPartition::new(parsed.topic, parsed.partition);
-                jobs.push(checkpoints.job(open, at, partition, now_ms));
+            DirState::Live => self.live.push(partition()),
+            DirState::Delete => self.deleted.push((unique, path)),
+            DirState::Future => self.futures.push(Future {
+                open,
+                partition: partition(),
+                topic_id: topic_id(&path)?,
+                unique,
+                path,
+            }),
+            DirState::Stray => {
+                tracing::warn!(dir = %path.display(), "a stray log is left alone");
             }
-            DirState::Delete => environment.deletes.add_dir(entry.path(), now_ms),
-            DirState::Stray | DirState::Future => {
-                tracing::warn!(dir = %entry.path().display(), "a stray or future log is left alone");
+        }
+        Ok(())
+    }
+}
+
+fn topic_id(dir: &Path) -> Result<Option<Uuid>, StorageError> {
+    let path = dir.join(PARTITION_METADATA);
+    Ok(
+        match checkpoint::read_partition_metadata(&path).context("read", &path)? {
+            checkpoint::Loaded::Present(id) => Some(id),
+            checkpoint::Loaded::Absent | checkpoint::Loaded::Damaged(_) => None,
+        },
+    )
+}
+
+/// Makes the logs of copies that are complete, has those removed that are not wanted, and returns the moves that begin
+/// again. Directories to be deleted go after that: one of them may tell that a copy is complete.
+fn settle_futures(
+    dirs: &LogDirs,
+    listed: &mut [Listed],
+    now_ms: i64,
+) -> Vec<(TopicPartition, usize)> {
+    let futures: Vec<Future> = listed
+        .iter_mut()
+        .flat_map(|listed| std::mem::take(&mut listed.futures))
+        .collect();
+    let mut unfinished = Vec::new();
+    let mut kept = HashSet::new();
+    if !futures.is_empty() {
+        let verdicts = judge(&live(dirs, listed), &retired(listed), &futures);
+        for (future, verdict) in futures.into_iter().zip(verdicts) {
+            let open = &dirs.dirs()[future.open];
+            let done = match verdict {
+                Verdict::Promote => promote(dirs, open, &future)
+                    .inspect(|()| listed[future.open].live.push(future.partition.clone()))
+                    .inspect_err(|_| _ = kept.insert(future.unique.clone())),
+                Verdict::BeginAgain | Verdict::Remove => {
+                    if verdict == Verdict::BeginAgain {
+                        unfinished.push((future.partition.clone(), future.open));
+                    }
+                    remove(dirs, open, &future, now_ms)
+                }
+                Verdict::LeaveAlone => {
+                    tracing::warn!(dir = %future.path.display(), "the copy of a log that is not here is left alone");
+                    Ok(())
+                }
+            };
+            if let Err(error) = done {
+                open.dir.note(error);
             }
         }
     }
-    // A log may have gone just before a crash.
-    if checkpoints.name_more_than(&jobs) {
-        open.dir.stale.gone.store(true, Ordering::Release);
+    for (unique, path) in listed
+        .iter_mut()
+        .flat_map(|l| std::mem::take(&mut l.deleted))
+    {
+        if !kept.contains(&unique) {
+            dirs.environment.deletes.add_dir(path, now_ms);
+        }
     }
-    if !jobs.is_empty() && !open.is_clean() {
-        summary.unclean_dirs += 1;
-        tracing::info!(dir = %path.display(), logs = jobs.len(), "recovering after an unclean stop");
+    unfinished
+}
+
+fn live(dirs: &LogDirs, listed: &[Listed]) -> HashMap<TopicPartition, Live> {
+    let mut live = HashMap::new();
+    for (open, (dir, listed)) in dirs.dirs().iter().zip(listed).enumerate() {
+        for partition in &listed.live {
+            let path = dir.dir.path();
+            let path = path.join(dir_name(&partition.topic, partition.partition));
+            // A log whose id cannot be read is told of when it is loaded.
+            let topic_id = topic_id(&path).ok().flatten();
+            live.insert(partition.clone(), Live { open, topic_id });
+        }
     }
-    Ok(jobs)
+    live
+}
+
+fn retired(listed: &[Listed]) -> HashSet<String> {
+    let deleted = listed.iter().flat_map(|listed| &listed.deleted);
+    deleted.map(|(unique, _)| unique.clone()).collect()
+}
+
+/// Finishes a move of which only the last rename is missing.
+fn promote(dirs: &LogDirs, open: &OpenDir, future: &Future) -> Result<(), StorageError> {
+    let partition = &future.partition;
+    let to = open.dir.path();
+    let to = to.join(dir_name(&partition.topic, partition.partition));
+    let disk = dirs.environment.disk();
+    disk.rename(&future.path, &to)
+        .context("rename", &future.path)?;
+    disk.sync_dir(open.dir.path())
+        .context("sync", open.dir.path())?;
+    tracing::info!(%partition, dir = %to.display(), "a log has moved; the stop came just before");
+    Ok(())
+}
+
+fn remove(
+    dirs: &LogDirs,
+    open: &OpenDir,
+    future: &Future,
+    now_ms: i64,
+) -> Result<(), StorageError> {
+    let partition = &future.partition;
+    let name = marked_dir_name(
+        &partition.topic,
+        partition.partition,
+        random_u128(),
+        DELETE_DIR_SUFFIX,
+    );
+    let to = open.dir.path().join(name);
+    let environment = &dirs.environment;
+    environment
+        .disk()
+        .rename(&future.path, &to)
+        .context("rename", &future.path)?;
+    environment.deletes.add_dir(to, now_ms);
+    Ok(())
 }
 
 impl Checkpoints {
-    fn name_more_than(&self, jobs: &[Job]) -> bool {
-        let found: HashSet<&TopicPartition> = jobs.iter().map(|job| &job.partition).collect();
+    fn name_more_than(&self, live: &[TopicPartition]) -> bool {
+        let found: HashSet<&TopicPartition> = live.iter().collect();
         let files = [
             &self.recovery_points,
             &self.log_starts,

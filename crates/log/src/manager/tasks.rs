@@ -316,10 +316,7 @@ impl LogManager {
     fn finish_dir(&self, dir: &Arc<LogDir>, broker_epoch: Option<i64>) -> Result<(), StorageError> {
         // Closing moved recovery points; the files must say so before the marker says that they do.
         dir.stale.recovery_points.store(true, Ordering::Release);
-        self.checkpoint_recovery_points(dir)?;
-        self.checkpoint_log_starts(dir)?;
-        self.checkpoint_high_watermarks(dir)?;
-        self.checkpoint_cleaned(dir)?;
+        self.checkpoint_dir(dir)?;
         if let Some(broker_epoch) = broker_epoch {
             marker::write(self.dirs.environment.disk(), dir.path(), broker_epoch)
                 .context("write", dir.path().join(marker::FILE_NAME))?;

@@ -108,7 +108,7 @@ fn a_short_disk_takes_no_more_from_clients_and_all_from_coordinators() {
     log.append_as_leader(&[batch(&[2])], &LeaderAppend::coordinator(0), 0)
         .unwrap();
     // The next look finds the room that there is.
-    look_at_space(log.log_dir());
+    look_at_space(&log.log_dir());
     append(&log, &[3]);
     assert_eq!(log.log_end_offset(), 3);
 }

@@ -28,6 +28,36 @@ struct Durable {
     contents: HashMap<PathBuf, Vec<u8>>,
     /// Files whose names are durable.
     names: HashSet<PathBuf>,
+    /// Renames of directories of which the journal may not know, in order.
+    dir_renames: Vec<(PathBuf, PathBuf)>,
+    /// All of them, for files that are open and know the name that they were opened by.
+    all_dir_renames: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Durable {
+    /// Where a file is that was opened as `path`.
+    fn current(&self, path: &Path) -> PathBuf {
+        let mut current = path.to_path_buf();
+        for (from, to) in &self.all_dir_renames {
+            if current.exists() {
+                break;
+            }
+            if let Ok(rest) = current.strip_prefix(from) {
+                current = to.join(rest);
+            }
+        }
+        current
+    }
+
+    /// Everything below `from` is below `to` from now on.
+    fn move_tree(&mut self, from: &Path, to: &Path) {
+        let moved = |path: &Path| path.strip_prefix(from).ok().map(|rest| to.join(rest));
+        let contents = self.contents.drain();
+        let contents = contents.map(|(path, content)| (moved(&path).unwrap_or(path), content));
+        self.contents = contents.collect();
+        let names = self.names.drain();
+        self.names = names.map(|path| moved(&path).unwrap_or(path)).collect();
+    }
 }
 
 impl Faults for Platter {
@@ -49,18 +79,28 @@ impl Faults for Platter {
     fn synced(&self, path: &Path) {
         let mut durable = self.0.lock().unwrap();
         if path.is_dir() {
+            durable
+                .dir_renames
+                .retain(|(_, to)| to.parent() != Some(path));
             for entry in std::fs::read_dir(path).unwrap() {
                 durable.names.insert(entry.unwrap().path());
             }
         } else {
-            let content = std::fs::read(path).unwrap();
-            durable.contents.insert(path.to_path_buf(), content);
+            let path = durable.current(path);
+            let content = std::fs::read(&path).unwrap();
+            durable.contents.insert(path, content);
         }
     }
 
     fn renamed(&self, from: &Path, to: &Path) {
         // Which of two names survives is the file system's journal to tell; either is fine, and the later one is taken.
         let mut durable = self.0.lock().unwrap();
+        if to.is_dir() {
+            durable.move_tree(from, to);
+            let renamed = (from.to_path_buf(), to.to_path_buf());
+            durable.all_dir_renames.push(renamed.clone());
+            return durable.dir_renames.push(renamed);
+        }
         if let Some(content) = durable.contents.remove(from) {
             durable.contents.insert(to.to_path_buf(), content);
         }
@@ -107,7 +147,36 @@ impl Platter {
         self.0.lock().unwrap().left = None;
     }
 
-    /// Leaves in `dir` what a power cut would.
+    /// Leaves in the log directory `dir` what a power cut would: renames of the logs' directories that were not synced
+    /// may be undone, the later ones first.
+    pub fn cut_power_below(&self, dir: &Path, random: &mut fastrand::Rng) {
+        let renames = std::mem::take(&mut self.0.lock().unwrap().dir_renames);
+        let (here, others) = renames
+            .into_iter()
+            .partition(|(_, to)| to.parent() == Some(dir));
+        self.0.lock().unwrap().dir_renames = others;
+        let here: Vec<(PathBuf, PathBuf)> = here;
+        for (from, to) in here.into_iter().rev() {
+            if random.bool() {
+                break;
+            }
+            std::fs::rename(&to, &from).unwrap();
+            self.0.lock().unwrap().move_tree(&to, &from);
+        }
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if !path.is_dir() {
+                continue;
+            }
+            let is_durable = self.0.lock().unwrap().names.contains(&path);
+            match !is_durable && path.to_string_lossy().ends_with("-future") && random.bool() {
+                true => std::fs::remove_dir_all(&path).unwrap(),
+                false => self.cut_power(&path, random),
+            }
+        }
+    }
+
+    /// Leaves in `dir`, which has only files, what a power cut would.
     pub fn cut_power(&self, dir: &Path, random: &mut fastrand::Rng) {
         let durable = self.0.lock().unwrap();
         for entry in std::fs::read_dir(dir).unwrap() {

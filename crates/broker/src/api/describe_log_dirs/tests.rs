@@ -6,7 +6,7 @@ use super::*;
 
 fn log(topic: &str, partition: i32) -> LogDescription {
     let partition = TopicPartition { topic: Str::from(topic), partition };
-    LogDescription { partition, size: 10, offset_lag: 3 }
+    LogDescription { partition, size: 10, offset_lag: 3, is_future: true }
 }
 
 fn dir(is_offline: bool) -> DirDescription {
