@@ -496,7 +496,7 @@ fn a_failing_source_leaves_the_copy_as_it_is() {
 #[test]
 fn threads_move_logs_that_threads_use() {
     let root = memory();
-    let background = Background::threads(2, "moved").unwrap();
+    let background = Background::threads(2, "moved");
     let broker = start(root, background);
     let log = broker.log(LogConfig {
         segment_bytes: 20_000,
