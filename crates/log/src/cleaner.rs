@@ -28,7 +28,7 @@ use crate::config::LogConfig;
 use crate::error::{Context, Damage, DamageReason, ReadError, StorageError};
 use crate::log::Log;
 use crate::names::FileKind;
-use crate::scan::{LARGE_WINDOW, Scan, ScannedBatch};
+use crate::scan::ScannedBatch;
 use crate::segment::Segment;
 
 mod filter;
@@ -39,8 +39,8 @@ mod swap;
 pub(crate) mod throttle;
 mod transactions;
 
-use filter::{LastRecord, Left, Rules, filter};
-use offset_map::OffsetMap;
+use filter::{LastRecord, Left, Rules, Scratch, filter};
+use offset_map::{Digest, OffsetMap};
 use plan::{Cleanable, LogView, SegmentView};
 use source::Source;
 use transactions::CleanedTransactions;
@@ -271,7 +271,7 @@ impl Clean<'_> {
             .partition_point(|segment| segment.base_offset <= first_dirty)
             .saturating_sub(1);
         let dirty = &segments[first..];
-        let mut map = self.map_for(dirty, means)?;
+        let mut map = OffsetMap::new(means.map_bytes, means.map_load_factor, means.secret);
         let mut transactions = CleanedTransactions::default();
         let aborted = self
             .log
@@ -296,28 +296,6 @@ impl Clean<'_> {
         Ok(map)
     }
 
-    /// A map for the records that are there, no larger than the means allow.
-    fn map_for(&self, dirty: &[Arc<Segment>], means: &Means) -> Result<OffsetMap, CleanError> {
-        let mut bytes = 0;
-        let mut records = 0usize;
-        'segments: for segment in dirty {
-            let file = segment.file()?;
-            let mut scan = Scan::new(&file, 0, segment.size(), LARGE_WINDOW);
-            while let Some(batch) = scan.next_header().map_err(|e| segment.scan_error(e))? {
-                records = records.saturating_add(batch.record_count.max(0) as usize);
-                bytes = OffsetMap::bytes_for(records, means.map_load_factor);
-                if bytes >= means.map_bytes {
-                    break 'segments;
-                }
-            }
-        }
-        Ok(OffsetMap::new(
-            bytes.min(means.map_bytes),
-            means.map_load_factor,
-            means.secret,
-        ))
-    }
-
     /// Returns whether the map became full before the segment's end.
     fn map_segment(
         &mut self,
@@ -330,6 +308,7 @@ impl Clean<'_> {
             return Ok(false);
         };
         let mut is_full = false;
+        let mut keys = Vec::new();
         let (pace, log) = (self.pace, self.log);
         let stats = &mut self.stats;
         let mut on_read = |bytes| spend(log, pace, bytes, &mut stats.map_bytes_read);
@@ -345,7 +324,7 @@ impl Clean<'_> {
                         .on_control(&batch)
                         .map_err(|error| damaged(error.into()))?;
                 } else if !transactions.on_data(&batch) {
-                    is_full = map_batch(&batch, first_dirty, map).map_err(damaged)?;
+                    is_full = map_batch(&batch, first_dirty, map, &mut keys).map_err(damaged)?;
                 }
                 if !is_full && batch.last_offset() >= first_dirty {
                     map.set_latest_offset(batch.last_offset());
@@ -426,13 +405,13 @@ impl Clean<'_> {
         transactions: &mut CleanedTransactions,
         since_index_entry: &mut u64,
     ) -> Result<(), CleanError> {
-        let mut kept = Vec::new();
+        let mut scratch = Scratch::default();
         let mut source = std::mem::replace(&mut self.source, Source::new(0));
         let (pace, log) = (self.pace, self.log);
         let mut bytes_read = 0;
         let mut on_read = |bytes| spend(log, pace, bytes, &mut bytes_read);
         let read = source.read(segment, 0, &mut on_read, &mut |position, batch| {
-            let filtered = filter(&batch, transactions, rules, &mut kept)
+            let filtered = filter(&batch, transactions, rules, &mut scratch)
                 .map_err(|reason| CleanError::Damaged(segment.damage(position, reason)))?;
             self.stats.records_read += filtered.records_read;
             self.stats.records_kept += filtered.records_kept;
@@ -551,14 +530,21 @@ fn map_batch(
     batch: &ottla_records::RawBatch<'_>,
     first_dirty: i64,
     map: &mut OffsetMap,
+    keys: &mut Vec<(Digest, i64)>,
 ) -> Result<bool, DamageReason> {
     let payload = batch.decompress(ottla_records::MAX_DECOMPRESSED_BYTES)?;
+    keys.clear();
     for record in ottla_records::RecordViews::new(batch.header(), &payload)? {
         let record = record?;
         if let Some(key) = record.key
             && record.offset >= first_dirty
-            && map.put(key, record.offset).is_err()
         {
+            keys.push((map.digest(key), record.offset));
+        }
+    }
+    map.fetch(keys.iter().map(|(digest, _)| *digest));
+    for (digest, offset) in keys.iter() {
+        if map.put(*digest, *offset).is_err() {
             return Ok(true);
         }
     }

@@ -13,7 +13,7 @@ use ottla_records::{
     RecordViews, empty_batch,
 };
 
-use super::offset_map::OffsetMap;
+use super::offset_map::{Digest, OffsetMap};
 use super::transactions::{CleanedTransactions, MarkerVerdict};
 use crate::error::DamageReason;
 use crate::txn_index::AbortedTxn;
@@ -73,7 +73,7 @@ pub(crate) fn filter(
     batch: &RawBatch<'_>,
     transactions: &mut CleanedTransactions,
     rules: &Rules<'_>,
-    kept: &mut Vec<bool>,
+    scratch: &mut Scratch,
 ) -> Result<Filtered, DamageReason> {
     let mut filtered = Filtered {
         left: Left::Nothing,
@@ -92,26 +92,16 @@ pub(crate) fn filter(
         return Ok(filtered);
     }
     let payload = batch.decompress(MAX_DECOMPRESSED_BYTES)?;
+    scratch.read(batch, &payload, rules)?;
     let mut has_tombstones = false;
-    kept.clear();
-    let mut next_offset = batch.base_offset();
-    for record in RecordViews::new(batch.header(), &payload)? {
-        let record = record?;
-        if record.offset < next_offset || record.offset > batch.last_offset() {
-            return Err(DamageReason::OffsetGoesBack {
-                found: record.offset,
-                expected: next_offset,
-            });
-        }
-        next_offset = record.offset + 1;
-        let keeps = batch.is_control()
-            || keeps_record(batch, record.offset, record.key, record.value, rules);
-        filtered.keyless += u64::from(record.key.is_none() && !keeps);
+    for found in &scratch.found {
+        let keeps = batch.is_control() || keeps_record(batch, found, rules);
+        filtered.keyless += u64::from(!found.has_key && !keeps);
         filtered.records_kept += u64::from(keeps);
-        has_tombstones |= keeps && record.value.is_none();
-        kept.push(keeps);
+        has_tombstones |= keeps && found.is_tombstone;
+        scratch.kept.push(keeps);
     }
-    filtered.records_read = kept.len() as u64;
+    filtered.records_read = scratch.kept.len() as u64;
     let sets_horizon =
         (has_tombstones || verdict.is_orphaned_marker) && batch.delete_horizon_ms().is_none();
     filtered.left = if filtered.records_kept == 0 {
@@ -128,7 +118,7 @@ pub(crate) fn filter(
         } else {
             batch.delete_horizon_ms()
         };
-        Left::Batch(rebuild(batch, &payload, kept, horizon_ms)?)
+        Left::Batch(rebuild(batch, &payload, &scratch.kept, horizon_ms)?)
     };
     Ok(filtered)
 }
@@ -169,24 +159,74 @@ fn judge(
     })
 }
 
-fn keeps_record(
-    batch: &RawBatch<'_>,
+/// Memory that one batch after the other uses.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    found: Vec<Found>,
+    kept: Vec<bool>,
+}
+
+/// What decides over a record.
+#[derive(Debug)]
+struct Found {
     offset: i64,
-    key: Option<&[u8]>,
-    value: Option<&[u8]>,
-    rules: &Rules<'_>,
-) -> bool {
-    if offset > rules.map.latest_offset() {
+    has_key: bool,
+    is_tombstone: bool,
+    /// Of the key, where the map has a say.
+    digest: Option<Digest>,
+}
+
+impl Scratch {
+    /// Looks at all records of a batch, and fetches what the map has on them.
+    fn read(
+        &mut self,
+        batch: &RawBatch<'_>,
+        payload: &[u8],
+        rules: &Rules<'_>,
+    ) -> Result<(), DamageReason> {
+        self.found.clear();
+        self.kept.clear();
+        let mut next_offset = batch.base_offset();
+        for record in RecordViews::new(batch.header(), payload)? {
+            let record = record?;
+            if record.offset < next_offset || record.offset > batch.last_offset() {
+                return Err(DamageReason::OffsetGoesBack {
+                    found: record.offset,
+                    expected: next_offset,
+                });
+            }
+            next_offset = record.offset + 1;
+            let is_judged = !batch.is_control() && record.offset <= rules.map.latest_offset();
+            self.found.push(Found {
+                offset: record.offset,
+                has_key: record.key.is_some(),
+                is_tombstone: record.value.is_none(),
+                digest: record
+                    .key
+                    .filter(|_| is_judged)
+                    .map(|key| rules.map.digest(key)),
+            });
+        }
+        rules
+            .map
+            .fetch(self.found.iter().filter_map(|found| found.digest));
+        Ok(())
+    }
+}
+
+fn keeps_record(batch: &RawBatch<'_>, found: &Found, rules: &Rules<'_>) -> bool {
+    if found.offset > rules.map.latest_offset() {
         return true;
     }
-    let Some(key) = key else {
+    let Some(digest) = found.digest else {
         return false;
     };
-    let is_tombstone_over = value.is_none()
+    let is_tombstone_over = found.is_tombstone
         && batch
             .delete_horizon_ms()
             .is_some_and(|horizon_ms| rules.now_ms >= horizon_ms);
-    !is_tombstone_over && rules.map.get(key).is_none_or(|latest| offset >= latest)
+    let latest = || rules.map.get(digest);
+    !is_tombstone_over && latest().is_none_or(|latest| found.offset >= latest)
 }
 
 /// Refuses producer fields that no writer combines, before a batch is built with them.

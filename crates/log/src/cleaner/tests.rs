@@ -515,7 +515,7 @@ fn a_map_that_is_too_small_for_all_cleans_a_part_at_a_time() {
     }
     log.roll(0).unwrap();
     let small = Means {
-        map_bytes: 12 * 24,
+        map_bytes: 12 * 16,
         ..means()
     };
     let before = latest(&rows(&log));
@@ -545,7 +545,7 @@ fn a_batch_with_more_keys_than_the_map_takes_is_told() {
     append(&log, builder.build().unwrap());
     log.roll(0).unwrap();
     let small = Means {
-        map_bytes: 12 * 24,
+        map_bytes: 12 * 16,
         ..means()
     };
     let result = log.clean(&log.cleanable(0).unwrap(), &small, &Unlimited, 0);

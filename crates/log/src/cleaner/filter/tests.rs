@@ -44,8 +44,10 @@ impl Scene {
     /// The dirty part ends before offset 100, and has these keys last at these offsets.
     fn new(keys: &[(&str, i64)]) -> Scene {
         let mut map = OffsetMap::new(4096, 0.9, 1);
-        for (key, offset) in keys {
-            map.put(key.as_bytes(), *offset).unwrap();
+        let mut keys = keys.to_vec();
+        keys.sort_by_key(|(_, offset)| *offset);
+        for (key, offset) in &keys {
+            map.put(map.digest(key.as_bytes()), *offset).unwrap();
         }
         map.set_latest_offset(99);
         Scene {
@@ -66,7 +68,12 @@ impl Scene {
             last_records: &self.last_records,
         };
         let batch = RawBatch::first(bytes).unwrap().unwrap();
-        filter(&batch, &mut self.transactions, &rules, &mut Vec::new())
+        filter(
+            &batch,
+            &mut self.transactions,
+            &rules,
+            &mut Scratch::default(),
+        )
     }
 
     fn filter(&mut self, bytes: &[u8]) -> Left {

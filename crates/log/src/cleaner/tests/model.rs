@@ -220,7 +220,7 @@ impl World {
         self.untouched_from = self.untouched_from.max(cleanable.first_uncleanable);
         let map_entries = self.random.usize(8..40);
         let means = Means {
-            map_bytes: map_entries * 24,
+            map_bytes: map_entries * 16,
             ..means()
         };
         self.log
