@@ -487,7 +487,8 @@ impl Log {
         if !has_file && (writer.producers.end_offset > 0) {
             self.take_snapshot(writer, true)?;
         }
-        if self.has_unwritten_epoch.load(Ordering::Acquire) {
+        // One without batches is begun again by who leads next.
+        if self.is_epoch_file_wrong.load(Ordering::Acquire) {
             self.write_epochs_unsynced(&self.epochs())?;
         }
         active.give_back_reserve()?;

@@ -61,6 +61,8 @@ pub struct Log {
     pub(crate) epochs: Mutex<EpochCache>,
     /// `epochs` has an epoch without batches that the file does not have; it is written before the first of them.
     pub(crate) has_unwritten_epoch: AtomicBool,
+    /// The file of epochs lacks one that has batches: recovery found it.
+    pub(crate) is_epoch_file_wrong: AtomicBool,
     /// The file of epochs was written and not synced; it is before the recovery point moves.
     pub(crate) has_unsynced_epochs: AtomicBool,
     pub(crate) is_closed: AtomicBool,
@@ -260,7 +262,7 @@ impl Log {
             self.has_unwritten_epoch.store(true, Ordering::Release);
             return Ok(());
         }
-        // There is nothing that a crash could spoil.
+        // There is no file, and nothing that a crash could spoil.
         let path = self.place.load().dir.path().join(LEADER_EPOCH_CHECKPOINT);
         let text = checkpoint::format_epochs(epochs.entries());
         self.environment
@@ -279,6 +281,7 @@ impl Log {
             .context("write", &path)
             .map_err(|error| self.note(error))?;
         self.has_unwritten_epoch.store(false, Ordering::Release);
+        self.is_epoch_file_wrong.store(false, Ordering::Release);
         Ok(())
     }
 
@@ -290,6 +293,7 @@ impl Log {
             .map_err(|error| self.note(error))?;
         self.has_unsynced_epochs.store(true, Ordering::Release);
         self.has_unwritten_epoch.store(false, Ordering::Release);
+        self.is_epoch_file_wrong.store(false, Ordering::Release);
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! Called by the manager at start (in parallel) and when a partition is created.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
@@ -41,6 +42,8 @@ pub struct OpenOptions {
     pub recovery_point: i64,
     /// The log directory has the clean-shutdown marker.
     pub is_clean: bool,
+    /// Its directory was seen just before: none need be made.
+    pub is_there: bool,
     /// Written to `partition.metadata` if there is none.
     pub topic_id: Option<Uuid>,
     /// The directory's name, if it is not `topic-partition`.
@@ -55,6 +58,7 @@ impl OpenOptions {
             log_start_offset: 0,
             recovery_point: 0,
             is_clean: true,
+            is_there: false,
             topic_id,
             dir_name: None,
             now_ms,
@@ -129,6 +133,11 @@ pub(crate) struct Loader<'a> {
     pub options: &'a OpenOptions,
     /// The log's directory was made just now, and is empty.
     pub is_fresh: bool,
+    /// Nothing was ever appended: one segment, its files empty, no blocks reserved, and no file besides.
+    pub is_untouched: bool,
+    /// Of its files, those reserved behind their ends included.
+    blocks: u64,
+    has_epoch_file: bool,
     pub report: RecoveryReport,
 }
 
@@ -167,7 +176,8 @@ fn open_in(
     options: &OpenOptions,
     path: PathBuf,
 ) -> Result<(Arc<Log>, RecoveryReport), OpenError> {
-    let is_fresh = begin_dir(&path).context("create", &path)?;
+    // Making a directory locks the one that it is in, which others who load wait for, even if it is there.
+    let is_fresh = !options.is_there && begin_dir(&path).context("create", &path)?;
     let mut loader = Loader {
         environment,
         partition,
@@ -175,6 +185,9 @@ fn open_in(
         config: &config,
         options,
         is_fresh,
+        is_untouched: false,
+        blocks: 0,
+        has_epoch_file: false,
         report: RecoveryReport::default(),
     };
     let topic_id = loader.load_topic_id()?;
@@ -211,8 +224,14 @@ fn assemble(
         config,
         options,
         is_fresh: _,
+        is_untouched: _,
+        blocks: _,
+        has_epoch_file,
         report,
     } = loader;
+    // A file that names epochs without batches is not written anew at each start.
+    let has_unwritten_epoch =
+        recovered.is_epoch_file_wrong || (has_epoch_file && recovered.epochs.latest().is_none());
     let active = recovered.segments.last().expect("recovery gives a segment");
     let tail = Tail::new(active.base_offset, recovered.end_offset, active.size());
     let (base_offset, active_size) = (active.base_offset, active.size());
@@ -244,7 +263,8 @@ fn assemble(
             roll_jitter_ms: 0,
         }),
         epochs: Mutex::new(recovered.epochs),
-        has_unwritten_epoch: AtomicBool::new(recovered.has_unwritten_epoch),
+        has_unwritten_epoch: AtomicBool::new(has_unwritten_epoch),
+        is_epoch_file_wrong: AtomicBool::new(recovered.is_epoch_file_wrong),
         has_unsynced_epochs: AtomicBool::new(false),
         is_closed: AtomicBool::new(false),
         is_listed_dirty: AtomicBool::new(false),
@@ -322,6 +342,7 @@ impl Loader<'_> {
     /// The files of the log, after those were removed (or took their place) that an interrupted change left.
     fn list_files(&mut self) -> Result<Vec<(ParsedName, u64)>, OpenError> {
         let found = self.read_dir()?;
+        self.is_untouched = self.blocks == 0 && is_empty_segment(&found);
         if found.iter().all(|(name, _)| name.state == FileState::Live) {
             return Ok(found);
         }
@@ -394,8 +415,9 @@ impl Loader<'_> {
         Ok(next_offset)
     }
 
-    fn read_dir(&self) -> Result<Vec<(ParsedName, u64)>, OpenError> {
+    fn read_dir(&mut self) -> Result<Vec<(ParsedName, u64)>, OpenError> {
         let dir = self.path();
+        self.blocks = 0;
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&*dir).context("list", &*dir)? {
             let entry = entry.context("list", &*dir)?;
@@ -405,6 +427,7 @@ impl Loader<'_> {
             };
             let metadata = entry.metadata().context("look at", entry.path())?;
             if metadata.is_file() {
+                self.blocks += metadata.blocks();
                 found.push((name, metadata.len()));
             }
         }
@@ -522,7 +545,10 @@ impl Loader<'_> {
         }
         let path = self.path().join(LEADER_EPOCH_CHECKPOINT);
         match checkpoint::read_epochs(&path).context("read", &path)? {
-            Loaded::Present(entries) => return Ok(EpochCache::from_entries(entries)),
+            Loaded::Present(entries) => {
+                self.has_epoch_file = true;
+                return Ok(EpochCache::from_entries(entries));
+            }
             Loaded::Damaged(fault) => self.note(RecoveryNote::CheckpointIgnored { path, fault }),
             Loaded::Absent => {}
         }
@@ -535,6 +561,18 @@ impl Loader<'_> {
             reason: fault.to_string(),
         });
     }
+}
+
+/// One segment without a byte, with its indexes, and nothing else.
+fn is_empty_segment(files: &[(ParsedName, u64)]) -> bool {
+    let kinds = [FileKind::Log, FileKind::OffsetIndex, FileKind::TimeIndex];
+    files.len() == kinds.len()
+        && files.iter().zip(kinds).all(|((name, len), kind)| {
+            *len == 0
+                && name.kind == kind
+                && name.state == FileState::Live
+                && name.base_offset == files[0].0.base_offset
+        })
 }
 
 /// Which index files of a segment have something in them: the others need not be opened.

@@ -38,7 +38,7 @@ pub(crate) struct Recovered {
     pub snapshots: Vec<i64>,
     pub epochs: EpochCache,
     /// The file of epochs does not say what was found here.
-    pub has_unwritten_epoch: bool,
+    pub is_epoch_file_wrong: bool,
     pub since_index_entry: u64,
     pub unflushed_bytes: u64,
 }
@@ -99,7 +99,7 @@ pub(crate) fn recover(
         producers,
         since_index_entry: 0,
     };
-    let (mut end_offset, scanned) = if options.is_clean {
+    let (mut end_offset, scanned) = if options.is_clean || recovery.loader.is_untouched {
         recovery.find_end(had_snapshots)?
     } else {
         recovery.scan_unflushed()?
@@ -408,7 +408,7 @@ impl Recovery<'_, '_> {
     fn settle_end(&mut self, segment: &Arc<Segment>, end: &SegmentEnd) -> Result<i64, OpenError> {
         match &end.outcome {
             Outcome::Whole => {
-                if !self.loader.options.is_clean {
+                if !self.loader.options.is_clean && !self.loader.is_untouched {
                     // What was reserved behind the end before the crash.
                     segment
                         .file()?
@@ -490,7 +490,7 @@ impl Recovery<'_, '_> {
         // An epoch that begins at the end has no batch: who leads next has an epoch of its own.
         self.epochs.truncate_from_end(end_offset);
         // In the file it may stay: whoever leads displaces it there, or has that very epoch.
-        let has_unwritten_epoch = !self.epochs.agrees_before(end_offset, epochs_before);
+        let is_epoch_file_wrong = !self.epochs.agrees_before(end_offset, epochs_before);
         let recovery_point = if self.loader.options.is_clean {
             end_offset
         } else {
@@ -508,7 +508,7 @@ impl Recovery<'_, '_> {
             producers: self.producers,
             snapshots: self.snapshots,
             epochs: self.epochs,
-            has_unwritten_epoch,
+            is_epoch_file_wrong,
             since_index_entry: self.since_index_entry,
             unflushed_bytes: if recovery_point < end_offset {
                 scanned

@@ -545,6 +545,7 @@ impl Relocation {
         writer.truncations += 1;
         writer.snapshots = self.snapshots.iter().copied().collect();
         log.has_unwritten_epoch.store(false, Ordering::Release);
+        log.is_epoch_file_wrong.store(false, Ordering::Release);
         log.has_unsynced_epochs.store(false, Ordering::Release);
         // A list with the new segments is of the new place.
         log.place.store(Arc::new(Place {

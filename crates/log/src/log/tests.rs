@@ -622,3 +622,66 @@ fn a_crash_after_a_clean_start_keeps_the_aborted_transactions() {
     assert_eq!(report.notes, []);
     assert_eq!(log.aborted_transactions(0, 2).unwrap().len(), 1);
 }
+
+/// Makes the files old, so that whoever writes to one is seen.
+fn age(fixture: &Fixture) -> Vec<(String, std::time::SystemTime)> {
+    for name in fixture.files() {
+        let file = std::fs::File::options()
+            .write(true)
+            .open(fixture.path(&name))
+            .unwrap();
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    }
+    modified(fixture)
+}
+
+fn modified(fixture: &Fixture) -> Vec<(String, std::time::SystemTime)> {
+    let of = |name: &String| {
+        let metadata = std::fs::metadata(fixture.path(name)).unwrap();
+        metadata.modified().unwrap()
+    };
+    let names = fixture.files();
+    names
+        .into_iter()
+        .map(|name| (name.clone(), of(&name)))
+        .collect()
+}
+
+#[test]
+fn starts_and_stops_write_nothing_into_a_log_that_nobody_wrote_to() {
+    let fixture = Fixture::new(LogConfig::default());
+    let log = fixture.fresh();
+    log.assign_epoch_start_offset(1, 0).unwrap();
+    assert!(fixture.path("leader-epoch-checkpoint").exists());
+    let before = age(&fixture);
+
+    let (log, report) = fixture.crashed(&log);
+    assert_eq!(report.notes, []);
+    log.assign_epoch_start_offset(2, 0).unwrap();
+    let (log, report) = fixture.clean(&log);
+    assert_eq!(report.notes, []);
+    log.assign_epoch_start_offset(2, 0).unwrap();
+    assert_eq!(modified(&fixture), before);
+
+    // The first batch brings its epoch into the file.
+    let origin = LeaderAppend::client(2);
+    log.append_as_leader(&[batch(&[1])], &origin, 0).unwrap();
+    let (log, _) = fixture.crashed(&log);
+    assert_eq!(log.log_end_offset(), 1);
+    let epochs: Vec<i32> = log
+        .epoch_entries()
+        .iter()
+        .map(|entry| entry.epoch)
+        .collect();
+    assert_eq!(epochs, [2]);
+}
+
+#[test]
+fn a_crash_gives_an_empty_log_the_index_back_that_it_lost() {
+    let fixture = Fixture::new(LogConfig::default());
+    let log = fixture.fresh();
+    let index = fixture.path("00000000000000000000.index");
+    std::fs::remove_file(&index).unwrap();
+    fixture.crashed(&log);
+    assert!(index.exists());
+}

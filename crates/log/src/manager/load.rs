@@ -350,6 +350,7 @@ impl Checkpoints {
                 log_start_offset: offset(&self.log_starts),
                 recovery_point: offset(&self.recovery_points),
                 is_clean: open.is_clean(),
+                is_there: true,
                 ..OpenOptions::fresh(None, now_ms)
             },
             high_watermark: offset(&self.high_watermarks),
