@@ -54,6 +54,35 @@ pub(crate) fn check_with(config: GroupConfig, script: &str, expected: expect_tes
     expected.assert_eq(&run.out);
 }
 
+/// The id of a member of a crowd that has come for the `incarnation`th time.
+pub(crate) fn member_id(index: usize, incarnation: usize) -> Str {
+    Str::from(format!("m{index}-{incarnation}"))
+}
+
+/// The heartbeat of a member of a crowd to whom nothing has changed.
+pub(crate) fn heartbeat_of(
+    group_id: &str,
+    index: usize,
+    incarnation: usize,
+    member_epoch: i32,
+) -> ConsumerHeartbeat {
+    ConsumerHeartbeat {
+        api_version: 1,
+        client_id: "c".into(),
+        client_host: "/127.0.0.1".into(),
+        group_id: group_id.into(),
+        member_id: member_id(index, incarnation),
+        member_epoch,
+        instance_id: None,
+        rack_id: None,
+        rebalance_timeout_ms: -1,
+        topics: None,
+        regex: None,
+        assignor: None,
+        owned: None,
+    }
+}
+
 /// Groups of the consumer protocol are assigned anew at most this often.
 pub(crate) fn assigned_every(interval_ms: i32) -> GroupConfig {
     let defaults = GroupConfig::default();

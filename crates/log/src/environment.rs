@@ -49,8 +49,22 @@ impl Environment {
                 Background::limited(SYNC_THREADS, "log-sync", SYNC_LIMIT),
             ),
         };
+        Environment::of(
+            FileCache::new(disk, open_files_max),
+            background,
+            care,
+            syncs,
+        )
+    }
+
+    fn of(
+        files: Arc<FileCache>,
+        background: Background,
+        care: Background,
+        syncs: Background,
+    ) -> Arc<Environment> {
         Arc::new(Environment {
-            files: FileCache::new(disk, open_files_max),
+            files,
             background,
             care,
             syncs,
@@ -58,6 +72,13 @@ impl Environment {
             pressure: Pressure::default(),
             dirty: Mutex::new(Vec::new()),
         })
+    }
+
+    /// One whose acknowledgements wait for these threads, and that does all else at once.
+    #[cfg(test)]
+    pub(crate) fn with_syncs(disk: Disk, syncs: Background) -> Arc<Environment> {
+        let files = FileCache::new(disk, DEFAULT_OPEN_FILES_MAX);
+        Environment::of(files, Background::Inline, Background::Inline, syncs)
     }
 
     /// One that does background work at once, on the thread that causes it.

@@ -82,6 +82,21 @@ impl FlushGate {
         !std::mem::replace(&mut state.is_served, true)
     }
 
+    /// One turn: flushes, and tells those whose wait is over. Returns whether others are left to be served.
+    ///
+    /// `flush` says how far everything is durable, or that it failed. `log_end` is asked while nobody can come to wait for
+    /// more: what lies behind it was cut. Asked earlier, it would lie before those who appended since.
+    fn serve(&self, flush: impl FnOnce() -> Option<i64>, log_end: impl Fn() -> i64) -> bool {
+        let reached = flush();
+        let is_over =
+            |offset| reached.is_none_or(|reached| offset <= reached || offset > log_end());
+        let (done, is_served) = self.take_waiting(is_over);
+        for waiting in done {
+            (waiting.tell)(reached.is_some_and(|reached| waiting.offset <= reached));
+        }
+        is_served
+    }
+
     /// Takes out those that need not wait longer, as `is_over` says of their offsets while the gate's state is locked;
     /// returns them, and whether others are left to be served.
     fn take_waiting(&self, is_over: impl Fn(i64) -> bool) -> (Vec<Waiting>, bool) {
@@ -155,17 +170,9 @@ impl Log {
     /// Flushes until nobody waits, or it is another log's turn. Those that come while the disk works share the flush
     /// that follows; the longer that has to wait for its turn, the more it serves.
     fn flush_for_waiting(&self) {
-        loop {
-            let has_failed = self.flush().is_err();
-            let reached = self.recovery_point();
-            // What lies behind the end was cut. The end is asked for while nobody can come to wait for more.
-            let is_over =
-                |offset| has_failed || offset <= reached || offset > self.log_end_offset();
-            let (done, is_served) = self.flush.take_waiting(is_over);
-            for waiting in done {
-                (waiting.tell)(!has_failed && waiting.offset <= reached);
-            }
-            if !is_served || self.environment.syncs.run_after_others(self.turn()) {
+        let flush = || self.flush().ok().map(|()| self.recovery_point());
+        while self.flush.serve(flush, || self.log_end_offset()) {
+            if self.environment.syncs.run_after_others(self.turn()) {
                 return;
             }
         }

@@ -53,11 +53,25 @@ impl Fixture {
     }
 
     pub fn open(&self, options: OpenOptions) -> (Arc<Log>, RecoveryReport) {
+        self.open_as(&Fixture::partition(), options)
+    }
+
+    /// A fresh log of another topic.
+    pub fn named(&self, topic: &'static str) -> Arc<Log> {
+        let partition = TopicPartition::new(topic, 0);
+        self.open_as(&partition, OpenOptions::fresh(None, 0)).0
+    }
+
+    fn open_as(
+        &self,
+        partition: &TopicPartition,
+        options: OpenOptions,
+    ) -> (Arc<Log>, RecoveryReport) {
         let log_dir = LogDir::new(self.dir.path());
         Log::open(
             &self.environment,
             &log_dir,
-            &Fixture::partition(),
+            partition,
             Arc::new(self.config.clone()),
             &options,
         )

@@ -4,6 +4,8 @@
 //! what does not exist is answered at once. Called by OffsetCommit and TxnOffsetCommit.
 
 use ottla_coordinator::{CommitPartition, CommitTopic, CommitTopicAnswer};
+use ottla_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
+use ottla_protocol::messages::txn_offset_commit_request::TxnOffsetCommitRequestPartition;
 use ottla_protocol::{ErrorCode, Str, Uuid};
 
 use super::Context;
@@ -12,6 +14,36 @@ use super::Context;
 pub enum TopicName<'a> {
     Name(&'a Str),
     Id(Uuid),
+}
+
+/// What either request says of one partition.
+pub trait Committed {
+    fn committed(&self) -> CommitPartition;
+}
+
+macro_rules! committed {
+    ($($partition:ty),*) => {$(
+        impl Committed for $partition {
+            fn committed(&self) -> CommitPartition {
+                CommitPartition {
+                    partition: self.partition_index,
+                    offset: self.committed_offset,
+                    leader_epoch: self.committed_leader_epoch,
+                    metadata: self.committed_metadata.as_ref().map(Str::detached),
+                }
+            }
+        }
+    )*};
+}
+
+committed!(
+    OffsetCommitRequestPartition,
+    TxnOffsetCommitRequestPartition
+);
+
+/// The partitions of a topic, as the coordinator is told of them.
+pub fn partitions<P: Committed>(asked: &[P]) -> Vec<CommitPartition> {
+    asked.iter().map(P::committed).collect()
 }
 
 /// The partitions that exist; the others are added to `answers`.

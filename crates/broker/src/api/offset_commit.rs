@@ -1,13 +1,12 @@
 //! OffsetCommit: how far a group has come in each partition.
 
-use ottla_coordinator::{Answer, CommitPartition, CommitTopic, CommitTopicAnswer, OffsetCommit};
-use ottla_protocol::messages::offset_commit_request::OffsetCommitRequestTopic;
+use ottla_coordinator::{Answer, CommitTopic, CommitTopicAnswer, OffsetCommit};
 use ottla_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use ottla_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use ottla_protocol::{ErrorCode, Str, Uuid};
 
 use super::Context;
-use super::commit_topics::{TopicName, all, existing};
+use super::commit_topics::{TopicName, all, existing, partitions};
 
 /// First version whose topics are named by id.
 const TOPIC_ID_VERSION: i16 = 10;
@@ -23,7 +22,7 @@ pub async fn handle(context: &Context, request: OffsetCommitRequest) -> OffsetCo
                 TOPIC_ID_VERSION.. => TopicName::Id(topic.topic_id),
                 _ => TopicName::Name(&topic.name),
             };
-            existing(context, name, partitions(topic), &mut answers)
+            existing(context, name, partitions(&topic.partitions), &mut answers)
         })
         .collect();
     if !topics.is_empty() {
@@ -62,16 +61,6 @@ async fn commit(
         Ok(_) => all(asked, ErrorCode::UnknownServerError),
         Err(error) => all(asked, error),
     }
-}
-
-fn partitions(topic: &OffsetCommitRequestTopic) -> Vec<CommitPartition> {
-    let partitions = topic.partitions.iter().map(|partition| CommitPartition {
-        partition: partition.partition_index,
-        offset: partition.committed_offset,
-        leader_epoch: partition.committed_leader_epoch,
-        metadata: partition.committed_metadata.as_ref().map(Str::detached),
-    });
-    partitions.collect()
 }
 
 /// Adds partitions to the topic's entry, which may have some already.

@@ -1,8 +1,7 @@
 //! TxnOffsetCommit: how far a group has come, as part of a producer's transaction.
 
-use ottla_coordinator::{Answer, CommitPartition, CommitTopic, CommitTopicAnswer, TxnOffsetCommit};
+use ottla_coordinator::{Answer, CommitTopic, CommitTopicAnswer, TxnOffsetCommit};
 use ottla_protocol::ids::TopicPartition;
-use ottla_protocol::messages::txn_offset_commit_request::TxnOffsetCommitRequestTopic;
 use ottla_protocol::messages::txn_offset_commit_response::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
@@ -11,7 +10,7 @@ use ottla_protocol::{ErrorCode, Str};
 use ottla_records::NO_SEQUENCE;
 
 use super::Context;
-use super::commit_topics::{TopicName, all, existing};
+use super::commit_topics::{TopicName, all, existing, partitions};
 use crate::partition::append::CoordinatorAppend;
 use crate::topics::OFFSETS_TOPIC;
 use crate::transactions::verification::{Client, Producer, confirm, start};
@@ -24,23 +23,13 @@ pub async fn handle(context: &Context, request: TxnOffsetCommitRequest) -> TxnOf
     let topics: Vec<_> = request
         .topics
         .iter()
-        .filter_map(|topic| existing(context, TopicName::Name(&topic.name), partitions(topic), &mut answers))
+        .filter_map(|topic| existing(context, TopicName::Name(&topic.name), partitions(&topic.partitions), &mut answers))
         .collect();
     if !topics.is_empty() {
         let committed = commit(context, &request, topics.clone()).await;
         answers.extend(committed.unwrap_or_else(|error| all(topics, error)));
     }
     respond(context, answers)
-}
-
-fn partitions(topic: &TxnOffsetCommitRequestTopic) -> Vec<CommitPartition> {
-    let partitions = topic.partitions.iter().map(|partition| CommitPartition {
-        partition: partition.partition_index,
-        offset: partition.committed_offset,
-        leader_epoch: partition.committed_leader_epoch,
-        metadata: partition.committed_metadata.as_ref().map(Str::detached),
-    });
-    partitions.collect()
 }
 
 async fn commit(

@@ -294,3 +294,6 @@ async fn drive<M: Machine>(shard: Weak<Shard<M>>, changed: Arc<Notify>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

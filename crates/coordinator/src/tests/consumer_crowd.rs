@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fastrand::Rng;
 use ottla_protocol::{ErrorCode, Str, Uuid};
 
-use super::{Script, catalog};
+use super::{Script, catalog, heartbeat_of, member_id};
 use crate::*;
 
 const SEEDS: u64 = 4;
@@ -212,21 +212,7 @@ impl Crowd {
 
     fn request(&self, index: usize) -> ConsumerHeartbeat {
         let member = &self.members[index];
-        ConsumerHeartbeat {
-            api_version: 1,
-            client_id: "c".into(),
-            client_host: "/127.0.0.1".into(),
-            group_id: GROUP.into(),
-            member_id: member_id(index, member.incarnation),
-            member_epoch: member.epoch,
-            instance_id: None,
-            rack_id: None,
-            rebalance_timeout_ms: -1,
-            topics: None,
-            regex: None,
-            assignor: None,
-            owned: None,
-        }
+        heartbeat_of(GROUP, index, member.incarnation, member.epoch)
     }
 
     fn send(&mut self, index: usize, request: ConsumerHeartbeat) {
@@ -399,8 +385,4 @@ impl Crowd {
             self.beat(index);
         }
     }
-}
-
-fn member_id(index: usize, incarnation: usize) -> Str {
-    Str::from(format!("m{index}-{incarnation}"))
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use fastrand::Rng;
 use ottla_protocol::{ErrorCode, Str, Uuid};
 
-use super::{Script, assigned_every, catalog};
+use super::{Script, assigned_every, catalog, heartbeat_of, member_id};
 use crate::*;
 
 const SEEDS: u64 = 25;
@@ -153,22 +153,7 @@ impl Model {
     }
 
     fn request(&self, index: usize, epoch: i32) -> ConsumerHeartbeat {
-        let member_id = format!("m{index}-{}", self.members[index].incarnation);
-        ConsumerHeartbeat {
-            api_version: 1,
-            client_id: "c".into(),
-            client_host: "/127.0.0.1".into(),
-            group_id: GROUP.into(),
-            member_id: member_id.into(),
-            member_epoch: epoch,
-            instance_id: None,
-            rack_id: None,
-            rebalance_timeout_ms: -1,
-            topics: None,
-            regex: None,
-            assignor: None,
-            owned: None,
-        }
+        heartbeat_of(GROUP, index, self.members[index].incarnation, epoch)
     }
 
     fn send(&mut self, index: usize, request: ConsumerHeartbeat) {
@@ -232,7 +217,7 @@ impl Model {
     }
 
     fn is_known(&self, index: usize) -> bool {
-        let member_id = format!("m{index}-{}", self.members[index].incarnation);
+        let member_id = member_id(index, self.members[index].incarnation);
         let group = self.script.machine.consumer_groups.get(GROUP);
         group.is_some_and(|group| group.member(&member_id).is_some())
     }

@@ -1,12 +1,14 @@
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
+use super::{FlushGate, Waiting};
+use crate::background::Limit;
 use crate::disk::{Faults, WriteFault};
 use crate::testing::{Fixture, append};
-use crate::{Background, Disk, Environment, LogConfig};
+use crate::{Background, Disk, Environment, Log, LogConfig};
 
 /// A disk whose syncs of log files end when the test lets them.
 #[derive(Debug)]
@@ -45,17 +47,17 @@ struct Slow {
 }
 
 fn slow() -> Slow {
+    slow_with(|disk| Environment::new(disk, 20, Background::threads(1, "test")))
+}
+
+fn slow_with(environment: impl FnOnce(Disk) -> Arc<Environment>) -> Slow {
     let ((begun_sender, begun), (let_end, may_end)) = (channel(), channel());
     let disk = Arc::new(SlowSyncs {
         begun: begun_sender,
         may_end: Mutex::new(may_end),
         count: AtomicUsize::new(0),
     });
-    let environment = Environment::new(
-        Disk::with_faults(disk.clone()),
-        20,
-        Background::threads(1, "test"),
-    );
+    let environment = environment(Disk::with_faults(disk.clone()));
     let fixture = Fixture {
         environment,
         ..Fixture::new(LogConfig::default())
@@ -141,27 +143,113 @@ fn what_was_cut_is_never_durable() {
     assert_eq!(told.recv(), Ok(false));
 }
 
+/// A log end, a gate, and those who append and wait at a moment that the test chooses.
+#[derive(Default)]
+struct Turns {
+    gate: FlushGate,
+    end: AtomicI64,
+    told: Arc<Mutex<Vec<(i64, bool)>>>,
+}
+
+impl Turns {
+    /// Appends, and waits; returns whether a sync thread has to be sent.
+    fn append_and_wait(&self) -> bool {
+        let offset = self.end.fetch_add(1, Ordering::Relaxed) + 1;
+        let told = Arc::clone(&self.told);
+        self.gate.add(Waiting {
+            offset,
+            tell: Box::new(move |is_flushed| told.lock().unwrap().push((offset, is_flushed))),
+        })
+    }
+
+    /// The log end, for a gate that lets nobody in meanwhile.
+    fn log_end(&self) -> i64 {
+        let is_locked = self.gate.state.try_lock().is_err();
+        assert!(
+            is_locked,
+            "the log end is asked for while somebody may come to wait behind it"
+        );
+        self.end.load(Ordering::Relaxed)
+    }
+
+    /// A turn in which `meanwhile` happens after the flush, and before those who wait are looked at.
+    fn turn(&self, meanwhile: impl FnOnce()) -> bool {
+        let flush = || {
+            let reached = self.end.load(Ordering::Relaxed);
+            meanwhile();
+            Some(reached)
+        };
+        self.gate.serve(flush, || self.log_end())
+    }
+
+    fn told(&self) -> Vec<(i64, bool)> {
+        std::mem::take(&mut self.told.lock().unwrap())
+    }
+}
+
 #[test]
-fn many_appenders_are_all_told() {
-    let environment = Environment::new(Disk::new(), 20, Background::threads(1, "test"));
-    let fixture = Fixture {
-        environment,
-        ..Fixture::new(LogConfig::default())
+fn who_comes_between_a_flush_and_its_end_is_served_by_the_next() {
+    let turns = Turns::default();
+    assert!(turns.append_and_wait(), "the first one sends a thread");
+    let others_left = turns.turn(|| assert!(!turns.append_and_wait(), "a thread is there"));
+    assert_eq!(turns.told(), [(1, true)]);
+    assert!(others_left, "the thread has another turn to take");
+    assert!(!turns.append_and_wait(), "a thread is still there");
+    assert!(!turns.turn(|| ()));
+    assert_eq!(turns.told(), [(2, true), (3, true)]);
+    assert!(turns.append_and_wait(), "the thread was let go");
+}
+
+#[test]
+fn who_waits_for_what_was_cut_is_told_so_and_others_are_not() {
+    let turns = Turns::default();
+    turns.append_and_wait();
+    turns.append_and_wait();
+    let cut = || {
+        turns.end.store(1, Ordering::Relaxed);
+        Some(1)
     };
-    let log = fixture.fresh();
-    let (sender, told) = channel();
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            let (log, sender) = (&log, sender.clone());
-            scope.spawn(move || {
-                for n in 0..2_000 {
-                    let offset = append(log, &[n]).last_offset + 1;
-                    let sender = sender.clone();
-                    log.flush_then(offset, move |is_flushed| sender.send(is_flushed).unwrap());
-                }
-            });
-        }
+    assert!(!turns.gate.serve(cut, || turns.log_end()));
+    assert_eq!(turns.told(), [(1, true), (2, false)]);
+}
+
+#[test]
+fn a_flush_that_failed_is_told_to_those_who_came_meanwhile_too() {
+    let turns = Turns::default();
+    turns.append_and_wait();
+    let failed = || {
+        turns.append_and_wait();
+        None
+    };
+    assert!(!turns.gate.serve(failed, || turns.log_end()));
+    assert_eq!(turns.told(), [(1, false), (2, false)]);
+}
+
+#[test]
+fn logs_take_turns_at_the_threads() {
+    // One thread, two logs: while the first one's sync goes on, more wait for the first, and somebody for the second.
+    let slow = slow_with(|disk| {
+        let one_at_a_time = Limit {
+            at_least: 1,
+            jobs_per_thread: usize::MAX,
+        };
+        Environment::with_syncs(disk, Background::limited(2, "test", one_at_a_time))
     });
-    drop(sender);
-    assert!(told.iter().take(8_000).all(|is_flushed| is_flushed));
+    let first = slow.fixture.fresh();
+    let second = slow.fixture.named("other");
+    let (sender, told) = channel();
+    let wait = |log: &Arc<Log>, name: &'static str| {
+        let offset = append(log, &[1]).last_offset + 1;
+        let sender = sender.clone();
+        log.flush_then(offset, move |_| sender.send((name, offset)).unwrap());
+    };
+    wait(&first, "first");
+    slow.begun.recv().unwrap();
+    wait(&first, "first");
+    wait(&second, "second");
+    for _ in 0..3 {
+        slow.let_end.send(Ok(())).unwrap();
+    }
+    let order: Vec<_> = told.iter().take(3).collect();
+    assert_eq!(order, [("first", 1), ("second", 1), ("first", 2)]);
 }

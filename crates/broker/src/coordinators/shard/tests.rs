@@ -1,0 +1,194 @@
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use ottla_config::BrokerConfig;
+use ottla_log::{
+    Background, Disk, Environment, Faults, Log, LogConfig, LogDir, OpenOptions, WriteFault,
+};
+use ottla_protocol::ids::TopicPartition;
+use ottla_replica::{Assignment, Leader, Settings};
+
+use super::*;
+
+/// A machine that appends one record for each call, and answers when it has heard of the append.
+#[derive(Default)]
+struct Scribe {
+    steps: VecDeque<Step<Scribe>>,
+    callers: VecDeque<(AppendId, Token)>,
+    next_id: u64,
+}
+
+type Told = Result<(), ErrorCode>;
+
+impl Scribe {
+    fn write(&mut self, token: Token) {
+        let id = AppendId(self.next_id);
+        self.next_id += 1;
+        self.callers.push_back((id, token));
+        let record = (Bytes::from_static(b"key"), None);
+        let batch = AppendBatch::Records(vec![record]);
+        self.steps.push_back(Step::Append { id, batch });
+    }
+
+    fn answer(&mut self, is_over: impl Fn(AppendId) -> bool, answer: Told) {
+        while let Some((_, token)) = self.callers.pop_front_if(|(id, _)| is_over(*id)) {
+            self.steps.push_back(Step::Respond { token, answer });
+        }
+    }
+}
+
+impl Machine for Scribe {
+    type Answer = Told;
+    type Work = ();
+    type Outside = ();
+    const SUBJECT: &'static str = "tests";
+    const WITHOUT_TOPIC: ErrorCode = ErrorCode::NotCoordinator;
+
+    fn next_step(&mut self) -> Option<Step<Self>> {
+        self.steps.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<i64> {
+        None
+    }
+
+    fn handle_timeout(&mut self, _now_ms: i64, (): &()) {}
+
+    fn handle_committed(&mut self, _now_ms: i64, id: AppendId) {
+        self.answer(|waiting| waiting == id, Ok(()));
+    }
+
+    /// The appends from this one on have failed: the ones before it were heard of.
+    fn handle_append_failed(&mut self, _now_ms: i64, id: AppendId, error: ErrorCode) {
+        self.answer(|waiting| waiting >= id, Err(error));
+    }
+
+    fn work(&mut self, (): (), _shard: &Shard<Self>) {}
+}
+
+/// A disk whose syncs of log files end when the test lets them.
+#[derive(Debug)]
+struct SlowSyncs {
+    begun: Sender<()>,
+    may_end: Mutex<Receiver<io::Result<()>>>,
+}
+
+impl Faults for SlowSyncs {
+    fn before_write(&self, _: &Path, _: u64, _: usize) -> WriteFault {
+        WriteFault::None
+    }
+
+    fn before_sync(&self, path: &Path) -> io::Result<()> {
+        if path.extension().is_none_or(|extension| extension != "log") {
+            return Ok(());
+        }
+        // A test that is over waits for nothing.
+        let _over = self.begun.send(());
+        self.may_end.lock().unwrap().recv().unwrap_or(Ok(()))
+    }
+
+    fn synced(&self, _: &Path) {}
+
+    fn renamed(&self, _: &Path, _: &Path) {}
+
+    fn removed(&self, _: &Path) {}
+}
+
+/// A coordinator whose records must be on a slow disk (`flush.messages=1`).
+struct Durable {
+    shard: Arc<Shard<Scribe>>,
+    begun: Receiver<()>,
+    let_end: Sender<io::Result<()>>,
+    _dir: tempfile::TempDir,
+}
+
+impl Durable {
+    fn start() -> Durable {
+        let ((begun_sender, begun), (let_end, may_end)) = (channel(), channel());
+        let disk = Disk::with_faults(Arc::new(SlowSyncs {
+            begun: begun_sender,
+            may_end: Mutex::new(may_end),
+        }));
+        let dir = tempfile::tempdir().unwrap();
+        let partition = Arc::new(partition(disk, dir.path()));
+        Durable {
+            shard: Shard::start(partition, Scribe::default(), Clock, ()),
+            begun,
+            let_end,
+            _dir: dir,
+        }
+    }
+
+    fn call(&self) -> oneshot::Receiver<Told> {
+        let how = CoordinatorAppend::default();
+        self.shard
+            .call(how, |machine, _now_ms, token| machine.write(token))
+    }
+}
+
+fn partition(disk: Disk, dir: &Path) -> Partition {
+    let background = Background::threads(1, "test");
+    let environment = Environment::new(disk, 20, background);
+    let config = LogConfig {
+        flush_messages: 1,
+        ..LogConfig::default()
+    };
+    let (log, _report) = Log::open(
+        &environment,
+        &LogDir::new(dir),
+        &TopicPartition::new("internal", 0),
+        Arc::new(config),
+        &OpenOptions::fresh(None, 0),
+    )
+    .unwrap();
+    let assignment = Assignment {
+        replicas: vec![1],
+        isr: vec![1],
+        leader_epoch: 0,
+        partition_epoch: 0,
+    };
+    let settings = Settings {
+        lag_time_ms_max: 30_000,
+        min_insync_replicas: 1,
+    };
+    let leader = Leader::new(1, &assignment, settings, 0, 0, 0);
+    let configs = Arc::new(BrokerConfig::load(None, &[]).unwrap().topic_defaults);
+    Partition::new("internal".into(), 0, log, leader, configs)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_answer_waits_until_its_records_are_on_disk() {
+    let durable = Durable::start();
+    let mut first = durable.call();
+    durable.begun.recv().unwrap();
+    let mut second = durable.call();
+    // In the log, and no replica is waited for: only the disk is.
+    assert_eq!(durable.shard.partition.high_watermark(), 2);
+    assert!(first.try_recv().is_err(), "nothing is durable");
+    durable.let_end.send(Ok(())).unwrap();
+    assert_eq!(first.await, Ok(Ok(())));
+    // The second record came while the disk worked, and has a sync of its own under way.
+    durable.begun.recv().unwrap();
+    assert!(second.try_recv().is_err(), "only the first is durable");
+    durable.let_end.send(Ok(())).unwrap();
+    assert_eq!(second.await, Ok(Ok(())));
+    assert_eq!(durable.shard.partition.log.recovery_point(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn records_that_the_disk_refuses_have_failed() {
+    let durable = Durable::start();
+    let first = durable.call();
+    durable.begun.recv().unwrap();
+    let second = durable.call();
+    durable
+        .let_end
+        .send(Err(io::ErrorKind::Other.into()))
+        .unwrap();
+    assert_eq!(first.await, Ok(Err(ErrorCode::KafkaStorageError)));
+    assert_eq!(second.await, Ok(Err(ErrorCode::KafkaStorageError)));
+    // The directory stays failed.
+    assert_eq!(durable.call().await, Ok(Err(ErrorCode::KafkaStorageError)));
+}
