@@ -20,6 +20,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::budget::{Reservation, Waiter};
 use crate::frames::{FrameError, FrameReader, ReadError};
+use crate::give_way::give_way;
 use crate::limits::{
     FRAME_STALL_MAX, HALF_CLOSED_MAX, IN_FLIGHT_MAX, REPLY_BYTES_BUFFERED_MAX, WORK_PER_POLL,
 };
@@ -185,7 +186,7 @@ impl<'a, S: Service> Connection<'a, S> {
             // Whatever the frames of one read came to leaves by one write.
             self.flush(cx)?;
             if work == 0 {
-                cx.waker().wake_by_ref();
+                give_way(cx);
                 return Ok(());
             }
             match started {

@@ -51,6 +51,7 @@ pub mod client;
 mod cold;
 mod connection;
 mod frames;
+mod give_way;
 pub mod limits;
 mod metrics;
 mod send;

@@ -23,8 +23,8 @@ pub const REPLY_BYTES_BUFFERED_MAX: usize = 4 * 1024 * 1024;
 /// Steps (frames started, writes made) after which a connection lets others of its thread run.
 pub(crate) const WORK_PER_POLL: usize = 64;
 
-/// Bytes a connection may write before it lets others of its thread run.
-pub(crate) const WRITE_BYTES_PER_POLL: usize = 4 * 1024 * 1024;
+/// Bytes a connection may write before it lets others of its thread run: a fraction of a millisecond.
+pub(crate) const WRITE_BYTES_PER_POLL: usize = 512 * 1024;
 
 /// A frame that has begun must go on: its buffer counts against everybody's budget.
 pub const FRAME_STALL_MAX: Duration = Duration::from_secs(60);

@@ -20,6 +20,7 @@ use tokio::io::{AsyncWrite, Interest};
 use tokio::net::TcpStream;
 
 use crate::cold::{ColdRead, ColdReads};
+use crate::give_way::give_way;
 use crate::limits::{FILE_PIECE_BYTES, WRITE_BYTES_PER_POLL, WRITE_SLICES_MAX};
 use crate::service::{FilePart, Part, Reply};
 
@@ -146,7 +147,7 @@ impl Outbox {
         let mut left = WRITE_BYTES_PER_POLL;
         while !self.queue.is_empty() {
             if left == 0 {
-                cx.waker().wake_by_ref();
+                give_way(cx);
                 return Poll::Pending;
             }
             if self.cold.is_some() {
