@@ -11,7 +11,7 @@ use ottla_protocol::ids::TopicPartition;
 
 use super::crash::Platter;
 use super::{Fixture, batch, records};
-use crate::manager::moves::tests::carry_out;
+use crate::manager::moves::tests::{carry_out, carry_out_told};
 use crate::{
     Disk, Environment, LeaderAppend, Log, LogConfig, LogDirs, LogManager, ManagerSettings,
 };
@@ -138,12 +138,20 @@ fn crash_after(operations: usize, seed: u64) -> bool {
         .alter_log_dir(&partition(), &machine.dirs()[1])
         .unwrap();
     let left = Cell::new(10);
-    carry_out(&manager, &|| {
+    let between = || {
         if left.get() > 0 {
             left.set(left.get() - 1);
             known.work(&log, &random);
         }
-    });
+    };
+    // What is acknowledged after the copy was made durable has to be so in the copy.
+    let assign = |_: &TopicPartition, _, _| {
+        for _ in 0..seed {
+            known.work(&log, &random);
+        }
+        true
+    };
+    carry_out_told(&manager, &between, &assign);
     let is_moved = machine.platter.has_power();
     if is_moved {
         known.work(&log, &random);

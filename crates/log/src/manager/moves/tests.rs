@@ -139,7 +139,7 @@ pub(crate) fn carry_out(manager: &LogManager, between: &dyn Fn()) {
     carry_out_told(manager, between, &|_, _, _| true);
 }
 
-fn carry_out_told(
+pub(crate) fn carry_out_told(
     manager: &LogManager,
     between: &dyn Fn(),
     assign: &dyn Fn(&TopicPartition, Uuid, Uuid) -> bool,
