@@ -251,5 +251,6 @@ fn subscriptions_have_no_lists() {
         value: Some("org.apache.kafka.producer."),
     };
     let outcome = incremental(ResourceType::ClientMetrics, &map(&[]), &[append]);
-    expect!["40: Can't APPEND to key metrics because its type is not LIST."].assert_eq(&show(outcome));
+    expect!["40: Can't APPEND to key metrics because its type is not LIST."]
+        .assert_eq(&show(outcome));
 }
