@@ -190,6 +190,7 @@ impl Client {
         ErrorCode::from_code(answer.markers[0].topics[0].partitions[0].error_code)
     }
 
+    /// Commits once the group's coordinator is there.
     fn commit_offset(&mut self, group_id: &str, producer: Producer) -> ErrorCode {
         let topic = TxnOffsetCommitRequestTopic {
             name: TOPIC.into(),
@@ -207,8 +208,14 @@ impl Client {
             topics: vec![topic],
             ..Default::default()
         };
-        // The last version that verifies and adds nothing.
-        ErrorCode::from_code(self.call(&request, 4).topics[0].partitions[0].error_code)
+        loop {
+            // The last version that verifies and adds nothing.
+            let answer = self.call(&request, 4);
+            match ErrorCode::from_code(answer.topics[0].partitions[0].error_code) {
+                ErrorCode::CoordinatorLoadInProgress | ErrorCode::NotCoordinator => {}
+                code => return code,
+            }
+        }
     }
 
     fn add_offsets(&mut self, producer: Producer) -> ErrorCode {
