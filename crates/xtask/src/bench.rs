@@ -11,6 +11,7 @@ mod metrics;
 mod page;
 mod parse;
 mod plot;
+mod quiet;
 mod results;
 mod run;
 mod scenario;

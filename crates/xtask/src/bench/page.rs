@@ -81,7 +81,9 @@ How the figures were taken:
   end of the load; so another process on the machine does not count. A GB is 1,000,000,000 bytes of record values.
 - Both brokers run with their own defaults but for the settings that are listed. Kafka runs with the flags of its own
   start script. A default that differs: Ottla hands dirty data to the disk every 10 s or 100 MiB, Kafka never does.
-- Before each run the memory that is free is touched once, because this kind of machine backs memory lazily.
+- This kind of machine backs memory lazily, and stands still for some 25 ms at a time while it takes freed memory back.
+  So the bench waits before a load until a thread that wakes every millisecond was never late for five seconds; where
+  bytes go into the page cache, it touches as much memory as they will take, right before the load.
 - Load generator and broker share the machine. Where the generator is the bottleneck the rates say little, and CPU
   per GB or per request says more.
 - The floor is a process that does the least that must be done for the same bytes: it receives, computes CRC-32C and

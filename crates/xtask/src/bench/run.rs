@@ -13,6 +13,7 @@ use super::account::Watch;
 use super::floor;
 use super::load::{self, Program, Surroundings};
 use super::metrics::Metrics;
+use super::quiet;
 use super::results::{self, Failure, Outcome, Reading};
 use super::scenario::{Case, Restart, Scenario, Size, System};
 use super::stop;
@@ -23,8 +24,8 @@ use crate::clients::{BROKER_START_SECONDS_MAX, Places};
 const STOP_SECONDS_MAX: u64 = 120;
 /// Disk that must stay free beside what a scenario writes.
 const DISK_SPARE_BYTES: u64 = 2_000_000_000;
-/// Which part of the free memory is touched before a run.
-const WARM_PART: f64 = 0.9;
+/// The part of the free memory that is touched at most.
+const TOUCH_PART_MAX: f64 = 0.9;
 const PAGE_BYTES: usize = 4096;
 
 #[derive(Debug, thiserror::Error)]
@@ -95,10 +96,6 @@ pub fn scenario(
                 .collect();
             if cases.is_empty() {
                 continue;
-            }
-            // A smoke run compares nothing, and may run where memory is scarce.
-            if !matches!(rules.size, Size::Smoke) {
-                warm_memory();
             }
             let home = rules
                 .home
@@ -180,11 +177,10 @@ fn check_disk(scenario: &Scenario, rules: &Rules<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Touches the memory that is free, so that no run pays for what its guest was not given yet: which of
-/// the free pages a run will have, nobody can say.
-fn warm_memory() {
-    let bytes = (results::memory_free_bytes() * WARM_PART) as usize;
-    let mut memory = vec![0_u8; bytes];
+/// Touches memory, so that the pages that a load takes next are ones that the guest was given already.
+fn touch(bytes: u64) {
+    let bytes = (bytes as f64).min(results::memory_free_bytes() * TOUCH_PART_MAX);
+    let mut memory = vec![0_u8; bytes as usize];
     for page in memory.chunks_mut(PAGE_BYTES) {
         page[0] = 1;
     }
@@ -204,6 +200,7 @@ struct Turn<'a> {
 impl Turn<'_> {
     fn case(&mut self, case: &Case) -> Result<Metrics, Error> {
         if let (System::Floor, Some(line)) = (self.system, &case.floor) {
+            self.prepare();
             let line = self.scenario.fill(line, self.rules.size, "");
             return Ok(floor::run(&line, &self.home)?);
         }
@@ -233,6 +230,9 @@ impl Turn<'_> {
     fn measured(&mut self, case: &Case, restarted: Option<Instant>) -> Result<Metrics, Error> {
         let broker = self.broker.as_ref().ok_or(Error::NoBroker)?;
         let ready = broker.ready_after();
+        if restarted.is_none() {
+            self.prepare();
+        }
         let watch = Watch::begin(broker.process_id()).map_err(Error::io("/proc"))?;
         let mut figures = self.load(&case.load, case)?;
         figures.join(watch.end().map_err(Error::io("/proc"))?);
@@ -241,6 +241,20 @@ impl Turn<'_> {
             figures.set("restart_seconds", begin.elapsed().as_secs_f64());
         }
         Ok(figures)
+    }
+
+    /// Brings the machine into the state that the scenario asks for, at the last moment before a load.
+    fn prepare(&self) {
+        // A smoke run compares nothing, and may run where memory is scarce.
+        if matches!(self.rules.size, Size::Smoke) {
+            return;
+        }
+        if self.scenario.quiet && !quiet::wait() {
+            eprintln!("{}: the machine is not quiet", self.scenario.name);
+        }
+        if self.scenario.touch {
+            touch(self.scenario.disk_bytes(self.rules.size));
+        }
     }
 
     fn load(&self, line: &str, case: &Case) -> Result<Metrics, Error> {

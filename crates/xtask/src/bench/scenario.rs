@@ -77,6 +77,13 @@ pub struct Scenario {
     /// Words of the cases, with their values in full, quick and smoke.
     #[serde(default)]
     pub sizes: BTreeMap<String, [Value; 3]>,
+    /// Wait before each load until the machine is quiet (`quiet.rs`).
+    #[serde(default)]
+    pub quiet: bool,
+    /// Touch as much memory as the scenario leaves on the disk, right before each load: for what is about
+    /// the cost of bytes that go into the page cache.
+    #[serde(default)]
+    pub touch: bool,
     /// The figures that the page shows, in this order.
     pub show: Vec<String>,
     /// The figures that are drawn as bars.
