@@ -1,7 +1,7 @@
-//! The least that a machine must do for the same bytes: two small servers, each a process of its own.
+//! The least that a machine must do for the same bytes: three small servers, each a process of its own.
 //!
 //! One receives requests on loopback, computes their CRC-32C and writes them to files in the page cache;
-//! the other sends cached files. Invariant: no protocol, no copy and no thread beyond that. The parent
+//! one sends cached files; one passes records on (`relay.rs`). Invariant: no protocol, no copy and no thread beyond that. The parent
 //! (`run`) is the other end of the socket, so the child's accounting holds the server's work alone.
 
 use std::fs::{self, File};
@@ -16,6 +16,8 @@ use super::account::Watch;
 use super::metrics::Metrics;
 use super::stop;
 
+mod relay;
+
 /// What the client's end of the socket moves with one call.
 const CLIENT_BYTES: usize = 1 << 20;
 /// What is copied with one call where it is not sent by the kernel.
@@ -29,6 +31,19 @@ pub enum Work {
     Sendfile,
     /// Send files with `pread` and `write`.
     Copy,
+    /// Receive, write, answer and pass on.
+    Relay,
+}
+
+impl Work {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Receive => "receive",
+            Self::Sendfile => "sendfile",
+            Self::Copy => "copy",
+            Self::Relay => "relay",
+        }
+    }
 }
 
 #[derive(clap::Args)]
@@ -50,21 +65,22 @@ pub struct Options {
 pub fn serve(options: &Options) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("{}", listener.local_addr()?.port());
-    let (mut stream, _) = listener.accept()?;
     match options.work {
-        Work::Receive => receive(options, &mut stream)?,
-        Work::Sendfile | Work::Copy => send(options, &mut stream)?,
+        Work::Receive => receive(options, &mut listener.accept()?.0)?,
+        Work::Sendfile | Work::Copy => send(options, &mut listener.accept()?.0)?,
+        Work::Relay => relay::serve(&listener, &mut create(options)?, options.request_bytes)?,
     }
-    drop(stream);
     io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
 
-fn receive(options: &Options, stream: &mut TcpStream) -> io::Result<()> {
+fn create(options: &Options) -> io::Result<Vec<File>> {
     let create = |index| File::create(file(&options.directory, index));
-    let mut files = (0..options.files)
-        .map(create)
-        .collect::<io::Result<Vec<_>>>()?;
+    (0..options.files).map(create).collect()
+}
+
+fn receive(options: &Options, stream: &mut TcpStream) -> io::Result<()> {
+    let mut files = create(options)?;
     let mut request = vec![0; options.request_bytes];
     let mut checksum = 0;
     for turn in 0..requests(options.bytes, options.request_bytes) {
@@ -89,7 +105,7 @@ fn send(options: &Options, stream: &mut TcpStream) -> io::Result<()> {
                     stream.write_all(&buffer[..count])?;
                     count as u64
                 }
-                Work::Sendfile | Work::Receive => {
+                Work::Sendfile | Work::Receive | Work::Relay => {
                     let mut from = position;
                     rustix::fs::sendfile(&*stream, &file, Some(&mut from), options.request_bytes)?
                         as u64
@@ -110,7 +126,9 @@ fn requests(bytes: u64, request_bytes: usize) -> usize {
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("`{line}` is no floor: WORK BYTES REQUEST_BYTES FILES, where WORK is receive or send")]
+    #[error(
+        "`{line}` is no floor: receive|send BYTES REQUEST_BYTES FILES, or relay SECONDS RECORD_BYTES FILES RECORDS_PER_SECOND"
+    )]
     Line { line: String },
     #[error("the floor: {0}")]
     Io(#[from] io::Error),
@@ -118,13 +136,14 @@ pub enum Error {
     Interrupted,
 }
 
-/// What `WORK BYTES REQUEST_BYTES FILES` costs a process that does nothing else.
+/// What `WORK BYTES REQUEST_BYTES FILES` costs a process that does nothing else; `relay SECONDS RECORD_BYTES
+/// FILES RECORDS_PER_SECOND`: how long records take through one.
 pub fn run(line: &str, directory: &Path) -> Result<Metrics, Error> {
     let wrong = || Error::Line {
         line: line.to_owned(),
     };
     let words: Vec<_> = line.split_whitespace().collect();
-    let [work, bytes, request_bytes, files] = words[..] else {
+    let [work, bytes, request_bytes, files, ref rest @ ..] = words[..] else {
         return Err(wrong());
     };
     let mut options = Options {
@@ -142,9 +161,21 @@ pub fn run(line: &str, directory: &Path) -> Result<Metrics, Error> {
             .filter(|bytes| *bytes > 0)
             .ok_or_else(wrong)?,
     };
-    match work {
-        "receive" => measure(&options),
-        "send" => {
+    match (work, rest) {
+        ("relay", [rate]) => {
+            options.work = Work::Relay;
+            let schedule = relay::Schedule {
+                records_per_second: rate.parse().map_err(|_| wrong())?,
+                record_bytes: options.request_bytes,
+                seconds: options.bytes,
+            };
+            if !schedule.is_possible() {
+                return Err(wrong());
+            }
+            watched(&options, |port| Ok(relay::measure(port, &schedule)?))
+        }
+        ("receive", []) => measure(&options),
+        ("send", []) => {
             fs::create_dir_all(directory)?;
             fill(&options)?;
             options.work = Work::Sendfile;
@@ -185,15 +216,14 @@ impl Drop for Server {
     }
 }
 
-fn measure(options: &Options) -> Result<Metrics, Error> {
+/// Starts the server, and joins what `load` found at its port with the server's account.
+fn watched(
+    options: &Options,
+    load: impl FnOnce(u16) -> Result<Metrics, Error>,
+) -> Result<Metrics, Error> {
     fs::create_dir_all(&options.directory)?;
-    let work = match options.work {
-        Work::Receive => "receive",
-        Work::Sendfile => "sendfile",
-        Work::Copy => "copy",
-    };
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["floor", "--work", work]);
+    command.args(["floor", "--work", options.work.name()]);
     command.args(["--files", &options.files.to_string()]);
     command.args(["--bytes", &options.bytes.to_string()]);
     command.args(["--request-bytes", &options.request_bytes.to_string()]);
@@ -209,21 +239,27 @@ fn measure(options: &Options) -> Result<Metrics, Error> {
     }
     let port: u16 = port.trim().parse().map_err(io::Error::other)?;
     let watch = Watch::begin(server.0.id())?;
-    let began = Instant::now();
-    let stream = TcpStream::connect(("127.0.0.1", port))?;
-    let bytes = match options.work {
-        Work::Receive => produce(options, stream)?,
-        Work::Sendfile | Work::Copy => consume(stream)?,
-    };
-    let seconds = began.elapsed().as_secs_f64();
-    let mut metrics = Metrics::from_iter([
-        ("seconds", seconds),
-        ("bytes", bytes as f64),
-        ("bytes_per_second", bytes as f64 / seconds),
-        ("requests", requests(bytes, options.request_bytes) as f64),
-    ]);
+    let mut metrics = load(port)?;
     metrics.join(watch.end()?);
     Ok(metrics)
+}
+
+fn measure(options: &Options) -> Result<Metrics, Error> {
+    watched(options, |port| {
+        let began = Instant::now();
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        let bytes = match options.work {
+            Work::Sendfile | Work::Copy => consume(stream)?,
+            Work::Receive | Work::Relay => produce(options, stream)?,
+        };
+        let seconds = began.elapsed().as_secs_f64();
+        Ok(Metrics::from_iter([
+            ("seconds", seconds),
+            ("bytes", bytes as f64),
+            ("bytes_per_second", bytes as f64 / seconds),
+            ("requests", requests(bytes, options.request_bytes) as f64),
+        ]))
+    })
 }
 
 fn produce(options: &Options, mut stream: TcpStream) -> Result<u64, Error> {
