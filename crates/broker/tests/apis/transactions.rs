@@ -1,15 +1,7 @@
 //! What transactional requests are refused with over a socket, where neither the coordinator's machine nor the log
 //! decides alone.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
-
 use expect_test::{Expect, expect};
-use ottla_broker::RunningBroker;
-use ottla_config::BrokerConfig;
-use ottla_protocol::frame::encode_request;
-use ottla_protocol::messages::create_topics_request::CreatableTopic;
 use ottla_protocol::messages::describe_producers_request::TopicRequest;
 use ottla_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use ottla_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -20,8 +12,10 @@ use ottla_protocol::messages::write_txn_markers_request::{
     WritableTxnMarker, WritableTxnMarkerTopic,
 };
 use ottla_protocol::messages::*;
-use ottla_protocol::{Decoder, ErrorCode, Message, Records, Request, ResponseHeader, Str};
+use ottla_protocol::{ErrorCode, Records, Str};
 use ottla_records::{BatchBuilder, Compression, Producer as BatchProducer};
+
+use crate::client::Client;
 
 const TOPIC: &str = "orders";
 const TRANSACTIONAL_ID: &str = "shop";
@@ -42,72 +36,22 @@ struct Batch {
     is_transactional: bool,
 }
 
-struct Client(TcpStream);
-
 /// Runs `test` against a broker with a topic of two partitions and coordinators that are ready.
 fn with_broker(settings: &[&str], test: impl FnOnce(&mut Client)) {
     let dir = tempfile::tempdir().unwrap();
-    let overrides = settings.iter().copied().map(String::from);
-    let config =
-        BrokerConfig::load(None, &overrides.chain(own(dir.path())).collect::<Vec<_>>()).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let broker: RunningBroker = runtime.block_on(ottla_broker::start(config)).unwrap();
-    let mut client = Client::connect(broker.addresses()[0].1);
-    client.create_topic();
-    test(&mut client);
-    runtime.block_on(broker.stop());
-}
-
-fn own(dir: &Path) -> [String; 4] {
-    [
-        "listeners=PLAINTEXT://127.0.0.1:0".to_string(),
-        format!("log.dirs={}", dir.display()),
-        "offsets.topic.num.partitions=1".to_string(),
-        "transaction.state.log.num.partitions=1".to_string(),
-    ]
+    let mut all = vec![
+        "offsets.topic.num.partitions=1",
+        "transaction.state.log.num.partitions=1",
+    ];
+    all.extend(settings);
+    crate::with_broker(&[dir.path()], &all, |address| {
+        let mut client = Client::connect(address);
+        client.create_topic(TOPIC, 2);
+        test(&mut client);
+    });
 }
 
 impl Client {
-    fn connect(address: SocketAddr) -> Self {
-        Self(TcpStream::connect(address).unwrap())
-    }
-
-    fn call<R: Request>(&mut self, request: &R, version: i16) -> R::Response {
-        let frame = encode_request(request, version, 1, Some("test".into())).unwrap();
-        self.0.write_all(&frame.into_bytes().unwrap()).unwrap();
-        let mut size = [0; 4];
-        self.0.read_exact(&mut size).unwrap();
-        let mut answer = vec![0; u32::from_be_bytes(size) as usize];
-        self.0.read_exact(&mut answer).unwrap();
-        let mut decoder = Decoder::new(answer.into());
-        ResponseHeader::decode(&mut decoder, R::KEY.response_header_version(version)).unwrap();
-        R::Response::decode(&mut decoder, version).unwrap()
-    }
-
-    /// Asks in the newest version.
-    fn ask<R: Request>(&mut self, request: &R) -> R::Response {
-        self.call(request, *R::VALID_VERSIONS.end())
-    }
-
-    fn create_topic(&mut self) {
-        let topic = CreatableTopic {
-            name: TOPIC.into(),
-            num_partitions: 2,
-            replication_factor: 1,
-            ..Default::default()
-        };
-        let request = CreateTopicsRequest {
-            topics: vec![topic],
-            timeout_ms: 5000,
-            ..Default::default()
-        };
-        assert_eq!(self.ask(&request).topics[0].error_code, 0);
-    }
-
     /// Takes the transactional id over, once its coordinator is there.
     fn init(&mut self) -> Producer {
         let find = FindCoordinatorRequest {
@@ -115,7 +59,7 @@ impl Client {
             coordinator_keys: vec![TRANSACTIONAL_ID.into()],
             ..Default::default()
         };
-        assert_eq!(self.ask(&find).coordinators[0].error_code, 0);
+        assert_eq!(self.call(&find).coordinators[0].error_code, 0);
         let request = InitProducerIdRequest {
             transactional_id: Some(TRANSACTIONAL_ID.into()),
             transaction_timeout_ms: 60_000,
@@ -125,7 +69,7 @@ impl Client {
         };
         loop {
             // The newest version is not stable yet.
-            let answer = self.call(&request, 5);
+            let answer = self.call_in(5, &request);
             match ErrorCode::from_code(answer.error_code) {
                 ErrorCode::None => {
                     break Producer {
@@ -157,7 +101,7 @@ impl Client {
             }],
             ..Default::default()
         };
-        let answer = self.call(&request, PRODUCE_VERSION);
+        let answer = self.call_in(PRODUCE_VERSION, &request);
         let line = |partition: &produce_response::PartitionProduceResponse| {
             let error = ErrorCode::from_code(partition.error_code);
             format!(
@@ -183,7 +127,7 @@ impl Client {
             }],
             ..Default::default()
         };
-        let answer = self.ask(&WriteTxnMarkersRequest {
+        let answer = self.call(&WriteTxnMarkersRequest {
             markers: vec![marker],
             ..Default::default()
         });
@@ -210,7 +154,7 @@ impl Client {
         };
         loop {
             // The last version that verifies and adds nothing.
-            let answer = self.call(&request, 4);
+            let answer = self.call_in(4, &request);
             match ErrorCode::from_code(answer.topics[0].partitions[0].error_code) {
                 ErrorCode::CoordinatorLoadInProgress | ErrorCode::NotCoordinator => {}
                 code => return code,
@@ -226,7 +170,7 @@ impl Client {
             group_id: "group".into(),
             ..Default::default()
         };
-        ErrorCode::from_code(self.ask(&request).error_code)
+        ErrorCode::from_code(self.call(&request).error_code)
     }
 }
 
@@ -400,7 +344,7 @@ fn a_fetch_that_fails_says_nothing_of_aborted_transactions() {
             ..Default::default()
         };
         let answer = client
-            .call(&request, FETCH_VERSION)
+            .call_in(FETCH_VERSION, &request)
             .responses
             .remove(0)
             .partitions
@@ -423,7 +367,7 @@ fn a_pattern_of_transactional_ids_must_be_one_by_itself() {
                 transactional_id_pattern: Some(pattern.into()),
                 ..Default::default()
             };
-            let answer = client.ask(&request);
+            let answer = client.call(&request);
             (
                 ErrorCode::from_code(answer.error_code),
                 answer.transaction_states.len(),
@@ -448,7 +392,7 @@ fn producers_of_a_topic_that_is_not_there_are_refused_in_words() {
                 topics: vec![topic],
                 ..Default::default()
             };
-            let partition = client.ask(&request).topics.remove(0).partitions.remove(0);
+            let partition = client.call(&request).topics.remove(0).partitions.remove(0);
             (
                 ErrorCode::from_code(partition.error_code),
                 partition.error_message.is_some(),

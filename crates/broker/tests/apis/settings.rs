@@ -2,21 +2,18 @@
 //! it is deleted.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
 use expect_test::expect;
-use ottla_broker::RunningBroker;
-use ottla_config::{BrokerConfig, Check, Key, Kind, ResourceType, Update, keys};
-use ottla_protocol::frame::encode_request;
-use ottla_protocol::messages::create_topics_request::CreatableTopic;
+use ottla_config::{Check, Key, Kind, ResourceType, Update, keys};
+use ottla_protocol::Str;
 use ottla_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use ottla_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
 use ottla_protocol::messages::*;
-use ottla_protocol::{Decoder, Message, Request, ResponseHeader, Str};
+
+use crate::client::Client;
 
 const SET: i8 = 0;
 const DELETE: i8 = 1;
@@ -24,100 +21,54 @@ const DELETE: i8 = 1;
 const NAME: &str = "subject";
 
 fn with_broker(dir: &Path, test: impl FnOnce(&mut Client)) {
-    let overrides = [
-        "listeners=PLAINTEXT://127.0.0.1:0".to_string(),
-        format!("log.dirs={}", dir.display()),
-    ];
-    let config = BrokerConfig::load(None, &overrides).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let broker: RunningBroker = runtime.block_on(ottla_broker::start(config)).unwrap();
-    test(&mut Client::connect(broker.addresses()[0].1));
-    runtime.block_on(broker.stop());
+    crate::with_broker(&[dir], &[], |address| test(&mut Client::connect(address)));
 }
-
-struct Client(TcpStream);
 
 /// What may have settings, by type and name.
 type Resource = (ResourceType, &'static str);
 
-impl Client {
-    fn connect(address: SocketAddr) -> Self {
-        Self(TcpStream::connect(address).unwrap())
-    }
+/// Sets a key, or deletes it; whether that is allowed.
+fn alter(client: &mut Client, (kind, name): Resource, key: &str, value: Option<&str>) -> bool {
+    let config = AlterableConfig {
+        name: key.into(),
+        config_operation: if value.is_some() { SET } else { DELETE },
+        value: value.map(Str::from),
+        ..Default::default()
+    };
+    let resource = AlterConfigsResource {
+        resource_type: kind.code(),
+        resource_name: name.into(),
+        configs: vec![config],
+        ..Default::default()
+    };
+    let request = IncrementalAlterConfigsRequest {
+        resources: vec![resource],
+        ..Default::default()
+    };
+    client.call(&request).responses[0].error_code == 0
+}
 
-    fn call<R: Request>(&mut self, request: &R) -> R::Response {
-        let version = *R::VALID_VERSIONS.end();
-        let frame = encode_request(request, version, 1, Some("test".into())).unwrap();
-        self.0.write_all(&frame.into_bytes().unwrap()).unwrap();
-        let mut size = [0; 4];
-        self.0.read_exact(&mut size).unwrap();
-        let mut answer = vec![0; u32::from_be_bytes(size) as usize];
-        self.0.read_exact(&mut answer).unwrap();
-        let mut decoder = Decoder::new(answer.into());
-        ResponseHeader::decode(&mut decoder, R::KEY.response_header_version(version)).unwrap();
-        R::Response::decode(&mut decoder, version).unwrap()
-    }
+/// Value and source of every key of a resource.
+type Described = BTreeMap<String, (Option<String>, i8)>;
 
-    fn create_topic(&mut self) {
-        let topic = CreatableTopic {
-            name: NAME.into(),
-            num_partitions: 1,
-            replication_factor: 1,
-            ..Default::default()
-        };
-        let request = CreateTopicsRequest {
-            topics: vec![topic],
-            timeout_ms: 5000,
-            ..Default::default()
-        };
-        assert_eq!(self.call(&request).topics[0].error_code, 0);
-    }
-
-    /// Sets a key, or deletes it; whether that is allowed.
-    fn alter(&mut self, (kind, name): Resource, key: &str, value: Option<&str>) -> bool {
-        let config = AlterableConfig {
-            name: key.into(),
-            config_operation: if value.is_some() { SET } else { DELETE },
-            value: value.map(Str::from),
-            ..Default::default()
-        };
-        let resource = AlterConfigsResource {
-            resource_type: kind.code(),
-            resource_name: name.into(),
-            configs: vec![config],
-            ..Default::default()
-        };
-        let request = IncrementalAlterConfigsRequest {
-            resources: vec![resource],
-            ..Default::default()
-        };
-        self.call(&request).responses[0].error_code == 0
-    }
-
-    /// Value and source of every key of a resource.
-    fn describe(&mut self, (kind, name): Resource) -> BTreeMap<String, (Option<String>, i8)> {
-        let resource = DescribeConfigsResource {
-            resource_type: kind.code(),
-            resource_name: name.into(),
-            configuration_keys: None,
-            ..Default::default()
-        };
-        let request = DescribeConfigsRequest {
-            resources: vec![resource],
-            ..Default::default()
-        };
-        let result = self.call(&request).results.remove(0);
-        assert_eq!(result.error_code, 0);
-        let entries = result.configs.into_iter().map(|config| {
-            let value = config.value.map(|value| value.to_string());
-            (config.name.to_string(), (value, config.config_source))
-        });
-        entries.collect()
-    }
+fn describe(client: &mut Client, (kind, name): Resource) -> Described {
+    let resource = DescribeConfigsResource {
+        resource_type: kind.code(),
+        resource_name: name.into(),
+        configuration_keys: None,
+        ..Default::default()
+    };
+    let request = DescribeConfigsRequest {
+        resources: vec![resource],
+        ..Default::default()
+    };
+    let result = client.call(&request).results.remove(0);
+    assert_eq!(result.error_code, 0);
+    let entries = result.configs.into_iter().map(|config| {
+        let value = config.value.map(|value| value.to_string());
+        (config.name.to_string(), (value, config.config_source))
+    });
+    entries.collect()
 }
 
 /// Values that differ from `present`, the likelier ones first.
@@ -195,10 +146,10 @@ fn what_may_change_changes_lasts_and_goes_back() {
     let mut fixed = String::new();
     let mut before = Vec::new();
     with_broker(dir.path(), |client| {
-        client.create_topic();
+        client.create_topic(NAME, 1);
         before = subjects
             .iter()
-            .map(|(resource, _)| client.describe(*resource))
+            .map(|(resource, _)| describe(client, *resource))
             .collect();
         for ((resource, keys), described) in subjects.iter().zip(&before) {
             for key in keys {
@@ -208,7 +159,7 @@ fn what_may_change_changes_lasts_and_goes_back() {
                 let values = candidates(key, present.or(key.default));
                 match values
                     .into_iter()
-                    .find(|value| client.alter(*resource, key.name, Some(value)))
+                    .find(|value| alter(client, *resource, key.name, Some(value)))
                 {
                     Some(value) => set.push((*resource, key.name, value)),
                     None => fixed += &format!("{} {}\n", resource.0.code(), key.name),
@@ -231,7 +182,7 @@ fn what_may_change_changes_lasts_and_goes_back() {
             // The cluster's own minimum of in-sync replicas cannot be deleted (ELR).
             let kept = *resource == (ResourceType::Broker, "") && *key == "min.insync.replicas";
             let value = kept.then_some("1");
-            assert!(client.alter(*resource, key, value), "{key} stays");
+            assert!(alter(client, *resource, key, value), "{key} stays");
         }
         check_before(client, &subjects, &before);
     });
@@ -242,7 +193,7 @@ fn what_may_change_changes_lasts_and_goes_back() {
 
 fn check_set(client: &mut Client, set: &[(Resource, &str, String)]) {
     for (resource, key, value) in set {
-        let described = client.describe(*resource);
+        let described = describe(client, *resource);
         let (shown, _) = described
             .get(*key)
             .unwrap_or_else(|| panic!("{key} is not described"));
@@ -250,10 +201,8 @@ fn check_set(client: &mut Client, set: &[(Resource, &str, String)]) {
     }
 }
 
-type Described = BTreeMap<String, (Option<String>, i8)>;
-
 fn check_before(client: &mut Client, subjects: &[(Resource, Vec<&Key>)], before: &[Described]) {
     for ((resource, _), before) in subjects.iter().zip(before) {
-        assert_eq!(&client.describe(*resource), before, "{resource:?}");
+        assert_eq!(&describe(client, *resource), before, "{resource:?}");
     }
 }

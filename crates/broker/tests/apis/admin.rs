@@ -1,14 +1,12 @@
 //! The administration APIs over a socket, as a client sees them: what is refused and why, what a change does at once,
 //! and what is still there after a restart.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
 use expect_test::expect;
-use ottla_broker::RunningBroker;
-use ottla_config::BrokerConfig;
-use ottla_protocol::frame::encode_request;
+use ottla_protocol::Str;
 use ottla_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use ottla_protocol::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
@@ -16,7 +14,6 @@ use ottla_protocol::messages::alter_partition_reassignments_request::{
 use ottla_protocol::messages::alter_replica_log_dirs_request::{
     AlterReplicaLogDir, AlterReplicaLogDirTopic,
 };
-use ottla_protocol::messages::create_topics_request::CreatableTopic;
 use ottla_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use ottla_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use ottla_protocol::messages::elect_leaders_request::TopicPartitions;
@@ -25,7 +22,8 @@ use ottla_protocol::messages::incremental_alter_configs_request::{
 };
 use ottla_protocol::messages::update_features_request::FeatureUpdateKey;
 use ottla_protocol::messages::*;
-use ottla_protocol::{Decoder, Message, Request, ResponseHeader, Str};
+
+use crate::client::Client;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -37,68 +35,14 @@ const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 
-/// Starts a broker in `dir`, runs `test` against its address on this thread, and stops it.
 fn with_broker(dir: &Path, test: impl FnOnce(SocketAddr)) {
-    with_broker_in(&[dir], test);
-}
-
-/// As [`with_broker`], with several log directories.
-fn with_broker_in(dirs: &[&Path], test: impl FnOnce(SocketAddr)) {
-    let dirs: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
-    let overrides = [
-        "listeners=PLAINTEXT://127.0.0.1:0".to_string(),
-        format!("log.dirs={}", dirs.join(",")),
-    ];
-    let config = BrokerConfig::load(None, &overrides).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let broker: RunningBroker = runtime.block_on(ottla_broker::start(config)).unwrap();
-    test(broker.addresses()[0].1);
-    runtime.block_on(broker.stop());
+    crate::with_broker(&[dir], &[], test);
 }
 
 /// Type and name of a resource, and what to do to its keys: name, operation, value.
 type Alteration<'a> = (i8, &'a str, &'a [(&'a str, i8, &'a str)]);
 
-struct Client(TcpStream);
-
 impl Client {
-    fn connect(address: SocketAddr) -> Self {
-        Self(TcpStream::connect(address).unwrap())
-    }
-
-    /// Sends a request of the newest version that both know, and waits for the answer.
-    fn call<R: Request>(&mut self, request: &R) -> R::Response {
-        let version = *R::VALID_VERSIONS.end();
-        let frame = encode_request(request, version, 1, Some("admin".into())).unwrap();
-        self.0.write_all(&frame.buf).unwrap();
-        let mut size = [0; 4];
-        self.0.read_exact(&mut size).unwrap();
-        let mut answer = vec![0; u32::from_be_bytes(size) as usize];
-        self.0.read_exact(&mut answer).unwrap();
-        let mut decoder = Decoder::new(answer.into());
-        ResponseHeader::decode(&mut decoder, R::KEY.response_header_version(version)).unwrap();
-        R::Response::decode(&mut decoder, version).unwrap()
-    }
-
-    fn create_topic(&mut self, name: &str) {
-        let topic = CreatableTopic {
-            name: name.into(),
-            num_partitions: 1,
-            replication_factor: 1,
-            ..Default::default()
-        };
-        let request = CreateTopicsRequest {
-            topics: vec![topic],
-            timeout_ms: 5000,
-            ..Default::default()
-        };
-        assert_eq!(self.call(&request).topics[0].error_code, 0);
-    }
-
     /// Alters resources and tells of each the code and the words of its refusal.
     fn alter(&mut self, resources: &[Alteration<'_>]) -> String {
         let resource = |(kind, name, configs): &Alteration<'_>| {
@@ -232,7 +176,7 @@ fn a_change_of_configuration_is_seen_at_once_and_outlives_a_restart() {
     "#]];
     with_broker(dir.path(), |address| {
         let mut client = Client::connect(address);
-        client.create_topic("orders");
+        client.create_topic("orders", 1);
         let answers = client.alter(&[
             (
                 TOPIC,
@@ -291,7 +235,7 @@ fn each_resource_has_its_own_refusal() {
     let dir = tempfile::tempdir().unwrap();
     with_broker(dir.path(), |address| {
         let mut client = Client::connect(address);
-        client.create_topic("orders");
+        client.create_topic("orders", 1);
         let answers = client.alter(&[
             (TOPIC, "orders", &[("retention.ms", SET, "5000")]),
             (TOPIC, "nowhere", &[("retention.ms", SET, "5000")]),
@@ -338,7 +282,7 @@ fn a_topic_that_comes_again_has_nothing_of_the_one_before() {
     let dir = tempfile::tempdir().unwrap();
     with_broker(dir.path(), |address| {
         let mut client = Client::connect(address);
-        client.create_topic("orders");
+        client.create_topic("orders", 1);
         client.alter(&[(TOPIC, "orders", &[("retention.ms", SET, "5000")])]);
         let request = DeleteTopicsRequest {
             topics: vec![delete_topics_request::DeleteTopicState {
@@ -350,7 +294,7 @@ fn a_topic_that_comes_again_has_nothing_of_the_one_before() {
         };
         assert_eq!(client.call(&request).responses[0].error_code, 0);
         assert_eq!(client.log_topics(), [""; 0]);
-        client.create_topic("orders");
+        client.create_topic("orders", 1);
         assert_eq!(client.log_topics(), ["orders"]);
         expect![[r#"
             retention.ms=604800000@5
@@ -368,7 +312,7 @@ fn a_lower_limit_of_connections_counts_from_the_next_one() {
         let mut second = TcpStream::connect(address).unwrap();
         assert_eq!(second.read(&mut [0; 1]).unwrap_or(0), 0);
         client.alter(&[(BROKER, "", &[("max.connections.per.ip", DELETE, "")])]);
-        Client::connect(address).create_topic("orders");
+        Client::connect(address).create_topic("orders", 1);
     });
 }
 
@@ -457,7 +401,7 @@ fn a_cluster_of_one_describes_itself() {
     let dir = tempfile::tempdir().unwrap();
     with_broker(dir.path(), |address| {
         let mut client = Client::connect(address);
-        client.create_topic("orders");
+        client.create_topic("orders", 1);
         let partition = PartitionData::default();
         let log = TopicData {
             topic_name: "__cluster_metadata".into(),
@@ -539,7 +483,8 @@ fn a_cluster_of_one_describes_itself() {
 #[test]
 fn clients_are_asked_for_the_metrics_that_their_subscriptions_name() {
     let dir = tempfile::tempdir().unwrap();
-    let subscription = [("metrics", SET, "a.,b."), ("match", SET, "client_id=adm.*")];
+    let these_clients = format!("client_id={}.*", Client::ID);
+    let subscription = [("metrics", SET, "a.,b."), ("match", SET, &these_clients)];
     with_broker(dir.path(), |address| {
         let mut client = Client::connect(address);
         let none = client.call(&GetTelemetrySubscriptionsRequest::default());
@@ -599,7 +544,7 @@ fn replicas_move_between_log_directories() {
     let (a, b) = (root.join("a"), root.join("b"));
     let paths = [a.display().to_string(), b.display().to_string()];
     let mut at_the_end = String::new();
-    with_broker_in(&[&a, &b], |address| {
+    crate::with_broker(&[&a, &b], &[], |address| {
         let mut client = Client::connect(address);
         assert_eq!(
             client.move_to("none", &root.join("c").display().to_string()),
@@ -609,14 +554,14 @@ fn replicas_move_between_log_directories() {
         for (n, path) in paths.iter().enumerate() {
             let name = format!("chosen-{n}");
             assert_eq!(client.move_to(&name, path), 3);
-            client.create_topic(&name);
+            client.create_topic(&name, 1);
             assert!(client.replicas().contains(&(path.clone(), name, 0, false)));
         }
         let long = "x".repeat(230);
-        client.create_topic(&long);
+        client.create_topic(&long, 1);
         assert_eq!(client.move_to(&long, &paths[0]), 17);
 
-        client.create_topic("moved");
+        client.create_topic("moved", 1);
         let place_of = |client: &mut Client| {
             let replicas = client.replicas().into_iter();
             let moved: Vec<_> = replicas.filter(|(_, name, ..)| name == "moved").collect();
@@ -632,7 +577,7 @@ fn replicas_move_between_log_directories() {
         at_the_end = to.clone();
     });
     // The metadata says so too: nothing is noted anew at the next start.
-    with_broker_in(&[&a, &b], |address| {
+    crate::with_broker(&[&a, &b], &[], |address| {
         let replicas = Client::connect(address).replicas();
         assert!(replicas.contains(&(at_the_end, "moved".to_string(), 0, false)));
     });
