@@ -11,24 +11,31 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod held;
 mod writeback;
 
-/// What a test can do to the disk.
+pub use held::HeldSyncs;
+
+/// What a test can do to the disk; what it leaves out happens as on any disk.
 pub trait Faults: Send + Sync + fmt::Debug {
     /// How many of `len` bytes may be written at `position`; fewer than all is a short write followed by the error.
-    fn before_write(&self, path: &Path, position: u64, len: usize) -> WriteFault;
+    fn before_write(&self, _path: &Path, _position: u64, _len: usize) -> WriteFault {
+        WriteFault::None
+    }
     /// Whether the file or directory may be synced.
-    fn before_sync(&self, path: &Path) -> io::Result<()>;
+    fn before_sync(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
     /// Whether the file may be renamed or removed.
     fn before_change(&self, _path: &Path) -> io::Result<()> {
         Ok(())
     }
     /// The content (or, for a directory, the entries) as of now would survive a crash.
-    fn synced(&self, path: &Path);
+    fn synced(&self, _path: &Path) {}
     /// A file moved.
-    fn renamed(&self, from: &Path, to: &Path);
+    fn renamed(&self, _from: &Path, _to: &Path) {}
     /// A file is gone.
-    fn removed(&self, path: &Path);
+    fn removed(&self, _path: &Path) {}
 }
 
 /// The outcome that a test wants of one write.

@@ -60,7 +60,7 @@ pub use append::{AppendInfo, FlushReason, LeaderAppend};
 pub use background::{Background, Threads};
 pub use checkpoint::{CheckpointFault, Loaded, Offsets, format_offsets, parse_offsets};
 pub use config::LogConfig;
-pub use disk::{Disk, DiskFile, Faults, WriteFault};
+pub use disk::{Disk, DiskFile, Faults, HeldSyncs, WriteFault};
 pub use environment::{Environment, LogDir};
 pub use epoch_cache::{EpochEnd, EpochEntry};
 pub use error::{

@@ -1,49 +1,16 @@
 use std::io;
-use std::path::Path;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use super::{FlushGate, Waiting};
 use crate::background::Limit;
-use crate::disk::{Faults, WriteFault};
 use crate::testing::{Fixture, append};
-use crate::{Background, Disk, Environment, Log, LogConfig};
-
-/// A disk whose syncs of log files end when the test lets them.
-#[derive(Debug)]
-struct SlowSyncs {
-    begun: Sender<()>,
-    may_end: Mutex<Receiver<io::Result<()>>>,
-    count: AtomicUsize,
-}
-
-impl Faults for SlowSyncs {
-    fn before_write(&self, _: &Path, _: u64, _: usize) -> WriteFault {
-        WriteFault::None
-    }
-
-    fn before_sync(&self, path: &Path) -> io::Result<()> {
-        if path.extension().is_none_or(|extension| extension != "log") {
-            return Ok(());
-        }
-        self.count.fetch_add(1, Ordering::Relaxed);
-        self.begun.send(()).unwrap();
-        self.may_end.lock().unwrap().recv().unwrap()
-    }
-
-    fn synced(&self, _: &Path) {}
-
-    fn renamed(&self, _: &Path, _: &Path) {}
-
-    fn removed(&self, _: &Path) {}
-}
+use crate::{Background, Disk, Environment, HeldSyncs, Log, LogConfig};
 
 struct Slow {
     fixture: Fixture,
-    disk: Arc<SlowSyncs>,
-    begun: Receiver<()>,
-    let_end: Sender<io::Result<()>>,
+    syncs: HeldSyncs,
 }
 
 fn slow() -> Slow {
@@ -51,23 +18,12 @@ fn slow() -> Slow {
 }
 
 fn slow_with(environment: impl FnOnce(Disk) -> Arc<Environment>) -> Slow {
-    let ((begun_sender, begun), (let_end, may_end)) = (channel(), channel());
-    let disk = Arc::new(SlowSyncs {
-        begun: begun_sender,
-        may_end: Mutex::new(may_end),
-        count: AtomicUsize::new(0),
-    });
-    let environment = environment(Disk::with_faults(disk.clone()));
+    let (disk, syncs) = HeldSyncs::disk();
     let fixture = Fixture {
-        environment,
+        environment: environment(disk),
         ..Fixture::new(LogConfig::default())
     };
-    Slow {
-        fixture,
-        disk,
-        begun,
-        let_end,
-    }
+    Slow { fixture, syncs }
 }
 
 #[test]
@@ -83,20 +39,20 @@ fn those_that_come_while_the_disk_works_share_the_next_sync() {
         });
     };
     wait(1);
-    slow.begun.recv().unwrap();
+    slow.syncs.begun.recv().unwrap();
     for n in 2..=10 {
         wait(n);
     }
     assert!(told.try_recv().is_err(), "nothing is durable");
-    slow.let_end.send(Ok(())).unwrap();
+    slow.syncs.let_end.send(Ok(())).unwrap();
     assert_eq!(told.recv().unwrap(), (1, true));
-    slow.begun.recv().unwrap();
+    slow.syncs.begun.recv().unwrap();
     assert!(told.try_recv().is_err());
-    slow.let_end.send(Ok(())).unwrap();
+    slow.syncs.let_end.send(Ok(())).unwrap();
     for offset in 2..=10 {
         assert_eq!(told.recv().unwrap(), (offset, true));
     }
-    assert_eq!(slow.disk.count.load(Ordering::Relaxed), 2);
+    assert!(slow.syncs.begun.try_recv().is_err(), "two syncs for all");
     assert_eq!(log.recovery_point(), 10);
     // What is durable needs no thread.
     log.flush_then(10, move |is_flushed| sender.send((0, is_flushed)).unwrap());
@@ -113,7 +69,10 @@ fn a_failed_sync_is_told_to_all_who_wait() {
         let sender = sender.clone();
         log.flush_then(offset, move |is_flushed| sender.send(is_flushed).unwrap());
     }
-    slow.let_end.send(Err(io::ErrorKind::Other.into())).unwrap();
+    slow.syncs
+        .let_end
+        .send(Err(io::ErrorKind::Other.into()))
+        .unwrap();
     assert_eq!((told.recv(), told.recv()), (Ok(false), Ok(false)));
     log.flush_then(2, move |is_flushed| sender.send(is_flushed).unwrap());
     assert_eq!(told.recv(), Ok(false), "and to those who come later");
@@ -128,17 +87,17 @@ fn what_was_cut_is_never_durable() {
     append(&log, &[2]);
     let first = sender.clone();
     log.flush_then(1, move |is_flushed| first.send(is_flushed).unwrap());
-    slow.begun.recv().unwrap();
+    slow.syncs.begun.recv().unwrap();
     // The sync under way holds the gate: whoever cuts the log waits for it.
     std::thread::scope(|scope| {
         let cut = scope.spawn(|| log.truncate_to(1, 0));
-        slow.let_end.send(Ok(())).unwrap();
+        slow.syncs.let_end.send(Ok(())).unwrap();
         // Cutting may sync as well.
-        slow.let_end.send(Ok(())).unwrap();
+        slow.syncs.let_end.send(Ok(())).unwrap();
         cut.join().unwrap().unwrap();
     });
     assert_eq!(told.recv(), Ok(true));
-    slow.let_end.send(Ok(())).unwrap();
+    slow.syncs.let_end.send(Ok(())).unwrap();
     log.flush_then(2, move |is_flushed| sender.send(is_flushed).unwrap());
     assert_eq!(told.recv(), Ok(false));
 }
@@ -244,11 +203,11 @@ fn logs_take_turns_at_the_threads() {
         log.flush_then(offset, move |_| sender.send((name, offset)).unwrap());
     };
     wait(&first, "first");
-    slow.begun.recv().unwrap();
+    slow.syncs.begun.recv().unwrap();
     wait(&first, "first");
     wait(&second, "second");
     for _ in 0..3 {
-        slow.let_end.send(Ok(())).unwrap();
+        slow.syncs.let_end.send(Ok(())).unwrap();
     }
     let order: Vec<_> = told.iter().take(3).collect();
     assert_eq!(order, [("first", 1), ("second", 1), ("first", 2)]);

@@ -48,12 +48,6 @@ impl Faults for Limited {
         }
         Ok(())
     }
-
-    fn synced(&self, _: &Path) {}
-
-    fn renamed(&self, _: &Path, _: &Path) {}
-
-    fn removed(&self, _: &Path) {}
 }
 
 fn small_segments() -> LogConfig {

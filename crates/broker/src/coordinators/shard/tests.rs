@@ -1,12 +1,9 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
 
 use ottla_config::BrokerConfig;
-use ottla_log::{
-    Background, Disk, Environment, Faults, Log, LogConfig, LogDir, OpenOptions, WriteFault,
-};
+use ottla_log::{Background, Disk, Environment, HeldSyncs, Log, LogConfig, LogDir, OpenOptions};
 use ottla_protocol::ids::TopicPartition;
 use ottla_replica::{Assignment, Leader, Settings};
 
@@ -68,55 +65,21 @@ impl Machine for Scribe {
     fn work(&mut self, (): (), _shard: &Shard<Self>) {}
 }
 
-/// A disk whose syncs of log files end when the test lets them.
-#[derive(Debug)]
-struct SlowSyncs {
-    begun: Sender<()>,
-    may_end: Mutex<Receiver<io::Result<()>>>,
-}
-
-impl Faults for SlowSyncs {
-    fn before_write(&self, _: &Path, _: u64, _: usize) -> WriteFault {
-        WriteFault::None
-    }
-
-    fn before_sync(&self, path: &Path) -> io::Result<()> {
-        if path.extension().is_none_or(|extension| extension != "log") {
-            return Ok(());
-        }
-        // A test that is over waits for nothing.
-        let _over = self.begun.send(());
-        self.may_end.lock().unwrap().recv().unwrap_or(Ok(()))
-    }
-
-    fn synced(&self, _: &Path) {}
-
-    fn renamed(&self, _: &Path, _: &Path) {}
-
-    fn removed(&self, _: &Path) {}
-}
-
 /// A coordinator whose records must be on a slow disk (`flush.messages=1`).
 struct Durable {
     shard: Arc<Shard<Scribe>>,
-    begun: Receiver<()>,
-    let_end: Sender<io::Result<()>>,
+    syncs: HeldSyncs,
     _dir: tempfile::TempDir,
 }
 
 impl Durable {
     fn start() -> Durable {
-        let ((begun_sender, begun), (let_end, may_end)) = (channel(), channel());
-        let disk = Disk::with_faults(Arc::new(SlowSyncs {
-            begun: begun_sender,
-            may_end: Mutex::new(may_end),
-        }));
+        let (disk, syncs) = HeldSyncs::disk();
         let dir = tempfile::tempdir().unwrap();
         let partition = Arc::new(partition(disk, dir.path()));
         Durable {
             shard: Shard::start(partition, Scribe::default(), Clock, ()),
-            begun,
-            let_end,
+            syncs,
             _dir: dir,
         }
     }
@@ -162,17 +125,17 @@ fn partition(disk: Disk, dir: &Path) -> Partition {
 async fn an_answer_waits_until_its_records_are_on_disk() {
     let durable = Durable::start();
     let mut first = durable.call();
-    durable.begun.recv().unwrap();
+    durable.syncs.begun.recv().unwrap();
     let mut second = durable.call();
     // In the log, and no replica is waited for: only the disk is.
     assert_eq!(durable.shard.partition.high_watermark(), 2);
     assert!(first.try_recv().is_err(), "nothing is durable");
-    durable.let_end.send(Ok(())).unwrap();
+    durable.syncs.let_end.send(Ok(())).unwrap();
     assert_eq!(first.await, Ok(Ok(())));
     // The second record came while the disk worked, and has a sync of its own under way.
-    durable.begun.recv().unwrap();
+    durable.syncs.begun.recv().unwrap();
     assert!(second.try_recv().is_err(), "only the first is durable");
-    durable.let_end.send(Ok(())).unwrap();
+    durable.syncs.let_end.send(Ok(())).unwrap();
     assert_eq!(second.await, Ok(Ok(())));
     assert_eq!(durable.shard.partition.log.recovery_point(), 2);
 }
@@ -181,9 +144,10 @@ async fn an_answer_waits_until_its_records_are_on_disk() {
 async fn records_that_the_disk_refuses_have_failed() {
     let durable = Durable::start();
     let first = durable.call();
-    durable.begun.recv().unwrap();
+    durable.syncs.begun.recv().unwrap();
     let second = durable.call();
     durable
+        .syncs
         .let_end
         .send(Err(io::ErrorKind::Other.into()))
         .unwrap();

@@ -274,16 +274,6 @@ impl crate::disk::Faults for FullForOne {
         }
         crate::disk::WriteFault::None
     }
-
-    fn before_sync(&self, _: &Path) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    fn synced(&self, _: &Path) {}
-
-    fn renamed(&self, _: &Path, _: &Path) {}
-
-    fn removed(&self, _: &Path) {}
 }
 
 #[test]
