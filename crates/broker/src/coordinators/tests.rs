@@ -12,10 +12,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ottla_config::BrokerConfig;
 use ottla_log::{
-    Background, CleanerSettings, Disk, Environment, LogConfig, LogDirs, LogManager, ManagerSettings,
+    Background, CleanerSettings, Disk, Environment, Log, LogConfig, LogDirs, LogManager,
+    ManagerSettings,
 };
+use ottla_protocol::Uuid;
 use ottla_protocol::ids::TopicPartition;
-use ottla_protocol::{Str, Uuid};
 use ottla_replica::{Assignment, Leader, Settings};
 
 use super::load::load;
@@ -27,6 +28,23 @@ const NODE: i32 = 1;
 /// Small, so that a log has many segments.
 const SEGMENT_BYTES: u32 = 4_000;
 const DELETE_RETENTION_MS: i64 = 60_000;
+
+/// The only replica of a partition.
+pub(super) fn led_alone(topic: &str, log: Arc<Log>) -> Partition {
+    let assignment = Assignment {
+        replicas: vec![NODE],
+        isr: vec![NODE],
+        leader_epoch: 0,
+        partition_epoch: 0,
+    };
+    let settings = Settings {
+        lag_time_ms_max: 30_000,
+        min_insync_replicas: 1,
+    };
+    let leader = Leader::new(NODE, &assignment, settings, 0, 0, 0);
+    let configs = BrokerConfig::load(None, &[]).unwrap().topic_defaults;
+    Partition::new(topic.into(), 0, log, leader, Arc::new(configs))
+}
 
 /// A partition of an internal topic, and what cleans it.
 struct Kept {
@@ -66,21 +84,8 @@ impl Kept {
                 0,
             )
             .unwrap();
-        let assignment = Assignment {
-            replicas: vec![NODE],
-            isr: vec![NODE],
-            leader_epoch: 0,
-            partition_epoch: 0,
-        };
-        let settings = Settings {
-            lag_time_ms_max: 1_000,
-            min_insync_replicas: 1,
-        };
-        let leader = Leader::new(NODE, &assignment, settings, 0, 0, 0);
-        let configs = BrokerConfig::load(None, &[]).unwrap().topic_defaults;
-        let partition = Partition::new(Str::from(topic), 0, log, leader, Arc::new(configs));
         Kept {
-            partition: Arc::new(partition),
+            partition: Arc::new(led_alone(topic, log)),
             manager,
             now_ms: 1_000_000,
             removed: 0,

@@ -2,12 +2,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 
-use ottla_config::BrokerConfig;
 use ottla_log::{Background, Disk, Environment, HeldSyncs, Log, LogConfig, LogDir, OpenOptions};
 use ottla_protocol::ids::TopicPartition;
-use ottla_replica::{Assignment, Leader, Settings};
 
 use super::*;
+use crate::coordinators::tests::led_alone;
 
 /// A machine that appends one record for each call, and answers when it has heard of the append.
 #[derive(Default)]
@@ -106,19 +105,7 @@ fn partition(disk: Disk, dir: &Path) -> Partition {
         &OpenOptions::fresh(None, 0),
     )
     .unwrap();
-    let assignment = Assignment {
-        replicas: vec![1],
-        isr: vec![1],
-        leader_epoch: 0,
-        partition_epoch: 0,
-    };
-    let settings = Settings {
-        lag_time_ms_max: 30_000,
-        min_insync_replicas: 1,
-    };
-    let leader = Leader::new(1, &assignment, settings, 0, 0, 0);
-    let configs = Arc::new(BrokerConfig::load(None, &[]).unwrap().topic_defaults);
-    Partition::new("internal".into(), 0, log, leader, configs)
+    led_alone("internal", log)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -83,10 +83,7 @@ fn loader() -> GroupLoader {
 
 #[test]
 fn groups_and_offsets_are_after_cleaning_what_they_were_before() {
-    let mut seen = String::new();
-    for seed in 0..SEEDS {
-        seen += &run(seed);
-    }
+    let seen: String = (0..SEEDS).map(run).collect();
     // There was something of everything.
     for what in [
         "ClassicGroup {",

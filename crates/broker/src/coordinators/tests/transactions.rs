@@ -44,10 +44,7 @@ fn loader() -> TransactionLoader {
 
 #[test]
 fn transactions_are_after_cleaning_what_they_were_before() {
-    let mut seen = String::new();
-    for seed in 0..SEEDS {
-        seen += &run(seed);
-    }
+    let seen: String = (0..SEEDS).map(run).collect();
     for state in [
         "Empty",
         "Ongoing",
