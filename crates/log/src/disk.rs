@@ -32,6 +32,8 @@ pub trait Faults: Send + Sync + fmt::Debug {
     }
     /// The content (or, for a directory, the entries) as of now would survive a crash.
     fn synced(&self, _path: &Path) {}
+    /// Everything at and below the directory, as of now, would survive a crash.
+    fn synced_all(&self, _dir: &Path) {}
     /// A file moved.
     fn renamed(&self, _from: &Path, _to: &Path) {}
     /// A file is gone.
@@ -100,6 +102,19 @@ impl Disk {
         File::open(path)?.sync_all()?;
         if let Some(faults) = &self.faults {
             faults.synced(path);
+        }
+        Ok(())
+    }
+
+    /// Makes the whole file system durable that the directory is in: contents, lengths and names of all files, whoever
+    /// wrote them. Costs what was not durable yet, however many files there are.
+    pub fn sync_file_system(&self, dir: &Path) -> io::Result<()> {
+        if let Some(faults) = &self.faults {
+            faults.before_sync(dir)?;
+        }
+        rustix::fs::syncfs(File::open(dir)?)?;
+        if let Some(faults) = &self.faults {
+            faults.synced_all(dir);
         }
         Ok(())
     }

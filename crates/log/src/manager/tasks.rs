@@ -313,7 +313,16 @@ impl LogManager {
         })
     }
 
+    /// Logs that were begun, cut, recovered or sealed and not appended to have files of which nobody synced the content
+    /// or the name, yet the next start takes every file as it finds it. One sync of the file system costs what is not
+    /// durable, where one for each log would cost all logs.
     fn finish_dir(&self, dir: &Arc<LogDir>, broker_epoch: Option<i64>) -> Result<(), StorageError> {
+        self.dirs
+            .environment
+            .disk()
+            .sync_file_system(dir.path())
+            .context("sync the file system of", dir.path())
+            .map_err(|error| dir.note(error))?;
         // Closing moved recovery points; the files must say so before the marker says that they do.
         dir.stale.recovery_points.store(true, Ordering::Release);
         self.checkpoint_dir(dir)?;

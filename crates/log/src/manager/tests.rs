@@ -8,11 +8,17 @@ use crate::disk::Disk;
 use crate::environment::Environment;
 use crate::testing::{append, records};
 
+mod power;
+
 const ID: Uuid = Uuid::from_u128(77);
 
 fn start(dirs: &[&Path], now_ms: i64) -> (Arc<LogManager>, LoadSummary) {
+    start_on(Disk::new(), dirs, now_ms)
+}
+
+fn start_on(disk: Disk, dirs: &[&Path], now_ms: i64) -> (Arc<LogManager>, LoadSummary) {
     let paths: Vec<PathBuf> = dirs.iter().map(|dir| dir.to_path_buf()).collect();
-    let environment = Environment::inline(Disk::new());
+    let environment = Environment::inline(disk);
     let dirs = LogDirs::open(environment, &paths, 1, Some("cluster")).unwrap();
     let config = Arc::new(LogConfig {
         segment_bytes: 1000,

@@ -92,6 +92,17 @@ impl Faults for Platter {
         }
     }
 
+    fn synced_all(&self, dir: &Path) {
+        self.synced(dir);
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => self.synced_all(&path),
+                false => self.synced(&path),
+            }
+        }
+    }
+
     fn renamed(&self, from: &Path, to: &Path) {
         // Which of two names survives is the file system's journal to tell; either is fine, and the later one is taken.
         let mut durable = self.0.lock().unwrap();
@@ -187,17 +198,18 @@ impl Platter {
             }
             let written = std::fs::read(&path).unwrap();
             let synced = durable.contents.get(&path).cloned().unwrap_or_default();
-            let len = if written.len() <= synced.len() {
-                written.len()
-            } else {
-                random.usize(synced.len()..=written.len())
-            };
+            // A cut need not have arrived either.
+            let (short, long) = (
+                synced.len().min(written.len()),
+                synced.len().max(written.len()),
+            );
+            let len = random.usize(short..=long);
             let mut content = synced.clone();
             content.resize(len, 0);
-            for sector in (0..len).step_by(SECTOR) {
+            for sector in (0..len.min(written.len())).step_by(SECTOR) {
                 // A sector arrived, or it did not.
                 if random.bool() {
-                    let end = (sector + SECTOR).min(len);
+                    let end = (sector + SECTOR).min(len).min(written.len());
                     content[sector..end].copy_from_slice(&written[sector..end]);
                 }
             }
