@@ -5,6 +5,7 @@
 pub mod settings;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -50,6 +51,8 @@ pub struct Broker {
     pub telemetry: Arc<Telemetry>,
     /// What lies outside of the broker and follows its configuration: the server's limits.
     config_follower: OnceLock<ConfigFollower>,
+    /// Partitions wait for room on the disk to have a log.
+    pub has_waiting_logs: AtomicBool,
     /// None before the controller has started and after it has stopped.
     controller: ArcSwapOption<ControllerHandle>,
 }
@@ -81,6 +84,7 @@ impl Broker {
             loggers: Loggers::default(),
             telemetry: Arc::new(Telemetry::new(telemetry_bytes_max)),
             config_follower: OnceLock::new(),
+            has_waiting_logs: AtomicBool::new(false),
             controller: ArcSwapOption::empty(),
         }
     }
@@ -135,6 +139,16 @@ impl Broker {
             .store(effective_config(&self.static_config, image));
         if let Some(follow) = self.config_follower.get() {
             follow(&self.config());
+        }
+    }
+
+    /// What is told of a partition that is not here: one that ought to be has no log, because its directory is offline
+    /// or its disk was full.
+    pub fn why_missing(&self, topic: &str, partition: i32) -> ErrorCode {
+        match self.image.load().partition(topic, partition) {
+            Some(known) if known.replicas.contains(&self.node_id) => ErrorCode::KafkaStorageError,
+            Some(_) => ErrorCode::NotLeaderOrFollower,
+            None => ErrorCode::UnknownTopicOrPartition,
         }
     }
 

@@ -118,6 +118,13 @@ impl ControllerHandle {
         receiver.await.map_err(|_| stopped)?
     }
 
+    /// Has the broker try again to make the logs that wait for room on the disk; not now, if the controller is busy.
+    pub fn begin_waiting_logs(&self) {
+        let command: Command = Box::new(|home| home.publisher.begin_waiting());
+        // Another time will come.
+        let _ = self.commands.try_send(command);
+    }
+
     /// How far the metadata log has come.
     pub async fn quorum_state(&self) -> Result<QuorumState, ErrorCode> {
         let (sender, receiver) = oneshot::channel();

@@ -2,9 +2,10 @@
 //!
 //! Called on the controller's thread with each committed change, in order, and once at the start with everything.
 //!
-//! Invariant: a partition that the image names is there before handlers can see that image.
+//! Invariant: a partition that the image names is there before handlers can see that image, or answers with
+//! KAFKA_STORAGE_ERROR: until its log can be made if the disk was full (`waiting`), else until a restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ottla_config::TopicConfigs;
@@ -25,12 +26,16 @@ use crate::partition::Partition;
 use crate::topics::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Topic};
 use crate::transactions;
 
+mod waiting;
+
 pub struct Publisher {
     broker: Arc<Broker>,
     /// Everything is followed for the first time: replicas that seem new have their logs already.
     is_starting: bool,
     /// Replicas that lie elsewhere than the metadata says, or of which it does not say where.
     assignments: Vec<DirectoryAssignment>,
+    /// Replicas whose logs a full disk did not let begin, in the order in which they are tried again.
+    waiting: VecDeque<LocalReplica>,
 }
 
 impl Publisher {
@@ -39,6 +44,7 @@ impl Publisher {
             broker,
             is_starting: false,
             assignments: Vec::new(),
+            waiting: VecDeque::new(),
         }
     }
 
@@ -107,13 +113,8 @@ impl Publisher {
         if delta.features || delta.configs.iter().any(|resource| self.is_own(resource)) {
             transactions::reconfigure(&self.broker);
         }
-        if !coordinated.is_empty() {
-            // After the image: a coordinator that resumes writes to partitions of any topic.
-            let count = image
-                .topic(TRANSACTIONS_TOPIC)
-                .map_or(0, |topic| topic.partitions.len());
-            Homes::begin(&self.broker, coordinated, count);
-        }
+        // After the image: a coordinator that resumes writes to partitions of any topic.
+        self.coordinate_transactions(&image, coordinated);
         for partition in gone
             .iter()
             .flat_map(|topic| topic.partitions().to_vec())
@@ -191,7 +192,7 @@ impl Publisher {
         ) {
             Ok(log) => log,
             Err(error) => {
-                tracing::error!(topic = %replica.topic, partition = replica.partition, %error, "no log");
+                self.miss(replica, error.is_full(), &error);
                 return None;
             }
         };
@@ -210,7 +211,7 @@ impl Publisher {
             now_ms,
         );
         if let Err(error) = log.assign_epoch_start_offset(assignment.leader_epoch, log_end) {
-            tracing::error!(topic = %replica.topic, partition = replica.partition, %error, "cannot begin an epoch");
+            self.miss(replica, error.is_full(), &error);
             return None;
         }
         // Alone in the in-sync set, a leader has what every replica of the set has.

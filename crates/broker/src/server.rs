@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -42,6 +43,9 @@ use crate::quorum::local::{LocalQuorum, LocalQuorumConfig};
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// Threads for syncing rolled segments, reserving blocks ahead, and writeback.
 const LOG_THREADS: usize = 2;
+
+/// How often logs are tried again that a full disk did not let begin.
+const WAITING_LOGS_RETRY: Duration = Duration::from_secs(5);
 
 /// A broker that answers.
 pub struct RunningBroker {
@@ -110,6 +114,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningBroker, StartError> {
     publisher.publish_all(image);
     let (handle, thread) = controller::start(controller, Box::new(quorum), publisher, clock)?;
     broker.set_controller(handle.clone());
+    mind_waiting_logs(&broker);
     let broker_epoch = join(&handle, &config, &broker, server.addresses()).await?;
     let log_ticks = logs.run_in_background(
         move || clock.now_ms(),
@@ -185,6 +190,26 @@ impl RunningBroker {
             tracing::error!(%error, "the logs were not closed");
         }
     }
+}
+
+/// Has logs made that wait for room, until the controller stops.
+fn mind_waiting_logs(broker: &Arc<Broker>) {
+    let minded = Arc::downgrade(broker);
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(WAITING_LOGS_RETRY);
+        loop {
+            ticks.tick().await;
+            let Some(broker) = minded.upgrade() else {
+                return;
+            };
+            let Ok(controller) = broker.controller() else {
+                return;
+            };
+            if broker.has_waiting_logs.load(Ordering::Acquire) {
+                controller.begin_waiting_logs();
+            }
+        }
+    });
 }
 
 /// Starts the threads that move logs, which tell the controller where a log is about to be (KIP-858).

@@ -269,7 +269,11 @@ impl Log {
             .disk()
             .write_file(&path, text.as_bytes(), false)
             .context("write", &path)
-            .map_err(|error| self.note(error))?;
+            .map_err(|error| {
+                // It is written before the first batch then.
+                self.has_unwritten_epoch.store(true, Ordering::Release);
+                self.note(error)
+            })?;
         self.has_unsynced_epochs.store(true, Ordering::Release);
         Ok(())
     }

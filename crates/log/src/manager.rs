@@ -115,6 +115,18 @@ pub enum CreateError {
     Storage(#[from] StorageError),
 }
 
+impl CreateError {
+    /// The disk was full, which passes: the same call may succeed later.
+    pub fn is_full(&self) -> bool {
+        match self {
+            CreateError::Open(OpenError::Storage(error)) | CreateError::Storage(error) => {
+                error.is_full()
+            }
+            _ => false,
+        }
+    }
+}
+
 /// All logs of a process.
 #[derive(Debug)]
 pub struct LogManager {
@@ -197,7 +209,8 @@ impl LogManager {
 
     /// The partition's log; it begins now if there is none.
     ///
-    /// A new one goes to `directory`, to the one that was chosen for it, or to that with the fewest logs. `is_new` says that the partition cannot
+    /// A new one goes to `directory`, to the one that was chosen for it, or to that with the fewest logs. Of one that a
+    /// full disk does not let begin nothing is left, so that the call can be repeated. `is_new` says that the partition cannot
     /// have had a log before; else none is begun while a directory is offline that could hold it.
     pub fn get_or_create(
         &self,
@@ -276,8 +289,12 @@ impl LogManager {
         if let Some(open) = preferred {
             return Ok(open);
         }
+        // One that is short of room only if all are.
         online()
-            .min_by_key(|open| open.dir.log_count.load(Ordering::Relaxed))
+            .min_by_key(|open| {
+                let is_short = open.dir.is_short.load(Ordering::Relaxed);
+                (is_short, open.dir.log_count.load(Ordering::Relaxed))
+            })
             .ok_or(CreateError::NoDirectory)
     }
 

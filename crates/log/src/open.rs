@@ -190,15 +190,12 @@ fn open_in(
         has_epoch_file: false,
         report: RecoveryReport::default(),
     };
-    let topic_id = loader.load_topic_id()?;
-    let files = match is_fresh {
-        true => Vec::new(),
-        false => loader.list_files()?,
-    };
-    let segments = loader.load_segments(&files)?;
-    let snapshots = loader.snapshots(&files, &segments)?;
-    let epochs = loader.load_epochs(&segments)?;
-    let recovered = recovery::recover(&mut loader, segments, snapshots, epochs)?;
+    let loaded = loader.load();
+    if is_fresh && loaded.is_err() {
+        // What is half there would be taken for a log that lost something. It is empty; if it stays, nothing is lost.
+        let _ = std::fs::remove_dir_all(&*loader.path());
+    }
+    let (topic_id, recovered) = loaded?;
     Ok(assemble(loader, log_dir, topic_id, recovered))
 }
 
@@ -287,6 +284,19 @@ fn assemble(
 }
 
 impl Loader<'_> {
+    fn load(&mut self) -> Result<(Option<Uuid>, Recovered), OpenError> {
+        let topic_id = self.load_topic_id()?;
+        let files = match self.is_fresh {
+            true => Vec::new(),
+            false => self.list_files()?,
+        };
+        let segments = self.load_segments(&files)?;
+        let snapshots = self.snapshots(&files, &segments)?;
+        let epochs = self.load_epochs(&segments)?;
+        let recovered = recovery::recover(self, segments, snapshots, epochs)?;
+        Ok((topic_id, recovered))
+    }
+
     fn path(&self) -> Arc<PathBuf> {
         self.dir.path()
     }

@@ -32,7 +32,8 @@ pub async fn handle(context: &Context, request: DeleteRecordsRequest) -> DeleteR
 
 /// Moves the log start; returns the low watermark, which on a cluster of one is the log start.
 async fn delete(context: &Context, topic: &Str, index: i32, offset: i64) -> Result<i64, ErrorCode> {
-    let replica = context.broker.topics.partition(topic, index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let replica = context.broker.topics.partition(topic, index);
+    let replica = replica.ok_or_else(|| context.broker.why_missing(topic, index))?;
     if is_internal(topic) {
         return Err(ErrorCode::InvalidTopicException);
     }

@@ -39,17 +39,12 @@ fn describe(context: &Context, topic: &Str, index: i32) -> Result<Vec<ProducerDe
     let broker = &context.broker;
     match broker.topics.partition(topic, index) {
         Some(partition) => Ok(partition.log.active_producers()),
-        None => Err(match broker.image().partition(topic, index) {
-            // It ought to be here: its directory is offline.
-            Some(partition) if partition.replicas.contains(&broker.node_id) => ErrorCode::KafkaStorageError.into(),
-            Some(_) => ErrorCode::NotLeaderOrFollower.into(),
-            None if broker.image().topic(topic).is_some() => ErrorCode::UnknownTopicOrPartition.into(),
-            // Of a topic that there is not Kafka says so in words.
-            None => {
-                let code = ErrorCode::UnknownTopicOrPartition;
-                Failure { code, message: Some(Str::from_static(code.message())) }
-            }
-        }),
+        // Of a topic that there is not Kafka says so in words.
+        None if broker.image().topic(topic).is_none() => {
+            let code = ErrorCode::UnknownTopicOrPartition;
+            Err(Failure { code, message: Some(Str::from_static(code.message())) })
+        }
+        None => Err(broker.why_missing(topic, index).into()),
     }
 }
 

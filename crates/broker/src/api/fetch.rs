@@ -199,9 +199,10 @@ fn find_all(context: &Context, session: &FetchContext) -> Vec<Target> {
                 .iter()
                 .zip(topic.into_iter().cycle())
                 .map(|((key, _), topic)| {
-                    topic?
+                    let topic = topic?;
+                    topic
                         .partition(key.partition)
-                        .ok_or(ErrorCode::UnknownTopicOrPartition)
+                        .ok_or_else(|| context.broker.why_missing(&topic.name, key.partition))
                 }),
         );
     }

@@ -42,7 +42,7 @@ async fn look_up(
 ) -> Result<Option<FoundOffset>, ErrorCode> {
     let query = OffsetQuery::from_timestamp(asked.timestamp, context.version).ok_or(ErrorCode::UnsupportedVersion)?;
     let replica = context.broker.topics.partition(topic, asked.partition_index);
-    let replica = replica.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let replica = replica.ok_or_else(|| context.broker.why_missing(topic, asked.partition_index))?;
     replica.check_epoch(asked.current_leader_epoch)?;
     if query.is_in_memory() {
         return replica.find_offset(query, isolation);

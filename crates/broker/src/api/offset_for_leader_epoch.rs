@@ -29,7 +29,7 @@ fn answer(context: &Context, topic: &Str, asked: &OffsetForLeaderPartition) -> E
 
 fn epoch_end(context: &Context, topic: &Str, asked: &OffsetForLeaderPartition) -> Result<(i32, i64), ErrorCode> {
     let replica = context.broker.topics.partition(topic, asked.partition);
-    let replica = replica.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let replica = replica.ok_or_else(|| context.broker.why_missing(topic, asked.partition))?;
     replica.check_epoch(asked.current_leader_epoch)?;
     Ok(replica.epoch_end(asked.leader_epoch).unwrap_or((-1, -1)))
 }

@@ -300,7 +300,7 @@ fn append(
     let replica = usize::try_from(data.index)
         .ok()
         .and_then(|index| partitions.get(index)?.as_ref())
-        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        .ok_or_else(|| context.broker.why_missing(&topic.name, data.index))?;
     let records = match data.records {
         Some(Records::Bytes(bytes)) => bytes,
         // Only an answer holds records that are elsewhere; an absent set is refused as an empty one is.
