@@ -25,4 +25,4 @@ mod waiters;
 
 pub use api::served as served_apis;
 pub use loggers::{Apply, Loggers};
-pub use server::{RunningBroker, StartError, start};
+pub use server::{FatalError, RunningBroker, StartError, start};

@@ -5,6 +5,7 @@
 //! opened, and only then are connections served.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -47,6 +48,9 @@ const LOG_THREADS: usize = 2;
 /// How often logs are tried again that a full disk did not let begin.
 const WAITING_LOGS_RETRY: Duration = Duration::from_secs(5);
 
+/// How often a broker looks whether it can go on.
+const FAILURE_LOOK: Duration = Duration::from_secs(1);
+
 /// A broker that answers.
 pub struct RunningBroker {
     broker: Arc<Broker>,
@@ -59,6 +63,17 @@ pub struct RunningBroker {
     /// Moves to other log directories, until it is dropped.
     movers: Arc<MoverThreads>,
     broker_epoch: i64,
+    /// Where the metadata log lies.
+    metadata_dir: Arc<LogDir>,
+}
+
+/// Why a broker that was running cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FatalError {
+    #[error("every log directory has failed; of {}: {reason}", path.display())]
+    AllDirsFailed { path: PathBuf, reason: String },
+    #[error("the directory of the metadata log, {}, has failed: {reason}", path.display())]
+    MetadataDirFailed { path: PathBuf, reason: String },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +110,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningBroker, StartError> {
     let dirs = LogDirs::open(environment, &config.log.dirs, config.node_id, None)?;
     let cluster_id = Str::from(dirs.cluster_id().to_string());
     let server = Server::bind(limits(&config), &listeners(&config).await?)?;
-    let (quorum, image, logs) = open_logs(&config, dirs, clock).await?;
+    let (quorum, image, logs, metadata_dir) = open_logs(&config, dirs, clock).await?;
     let broker = Broker::new(
         cluster_id.clone(),
         Arc::clone(&config),
@@ -157,6 +172,7 @@ pub async fn start(config: BrokerConfig) -> Result<RunningBroker, StartError> {
         cleaner,
         movers,
         broker_epoch,
+        metadata_dir,
     })
 }
 
@@ -169,6 +185,18 @@ impl RunningBroker {
     /// The levels of the process's log, for whoever has set it up to connect.
     pub fn loggers(&self) -> &Loggers {
         &self.broker.loggers
+    }
+
+    /// Completes when the broker cannot go on, as Kafka's halts then: no log directory is left, or not the one of the
+    /// metadata log, without which nothing can be changed any more. Looks at memory alone, for a disk may never answer.
+    pub async fn failed(&self) -> FatalError {
+        let mut looks = tokio::time::interval(FAILURE_LOOK);
+        loop {
+            looks.tick().await;
+            if let Some(error) = fatal_failure(&self.broker.logs, &self.metadata_dir) {
+                return error;
+            }
+        }
     }
 
     /// Stops: requests in flight end, everything is written, and the next start has nothing to recover.
@@ -190,6 +218,23 @@ impl RunningBroker {
             tracing::error!(%error, "the logs were not closed");
         }
     }
+}
+
+fn fatal_failure(logs: &LogManager, metadata_dir: &LogDir) -> Option<FatalError> {
+    let failure = |dir: &LogDir| {
+        let path = dir.path().to_path_buf();
+        dir.failure().map(|reason| (path, reason.to_owned()))
+    };
+    let failures: Option<Vec<_>> = logs
+        .dirs()
+        .dirs()
+        .iter()
+        .map(|open| failure(&open.dir))
+        .collect();
+    if let Some((path, reason)) = failures.and_then(|mut failures| failures.pop()) {
+        return Some(FatalError::AllDirsFailed { path, reason });
+    }
+    failure(metadata_dir).map(|(path, reason)| FatalError::MetadataDirFailed { path, reason })
 }
 
 /// Has logs made that wait for room, until the controller stops.
@@ -267,7 +312,7 @@ async fn open_logs(
     config: &Arc<BrokerConfig>,
     dirs: LogDirs,
     clock: Clock,
-) -> Result<(LocalQuorum, MetadataImage, Arc<LogManager>), StartError> {
+) -> Result<(LocalQuorum, MetadataImage, Arc<LogManager>, Arc<LogDir>), StartError> {
     let config = Arc::clone(config);
     let opened = tokio::task::spawn_blocking(move || {
         let dir = metadata_dir(&config, &dirs)?;
@@ -286,7 +331,7 @@ async fn open_logs(
         if !logs.is_empty() {
             tracing::info!(?summary, "logs are loaded");
         }
-        Ok((quorum, image, logs))
+        Ok((quorum, image, logs, dir))
     });
     opened.await.map_err(std::io::Error::other)?
 }

@@ -3,13 +3,16 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use comfy_table::{ContentArrangement, Table, presets};
-use ottla_broker::{RunningBroker, StartError};
+use ottla_broker::{FatalError, RunningBroker, StartError};
 use ottla_config::{BrokerConfig, print_config};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
+
+/// How long a broker whose disks have failed may take to stop: one that never answers must not keep it.
+const FAILED_STOP_MAX: Duration = Duration::from_secs(30);
 
 /// Run a broker.
 ///
@@ -66,13 +69,25 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    match runtime.block_on(serve(config, log)) {
+    let served = runtime.block_on(serve(config, log));
+    // Threads that hang on a disk are not waited for.
+    runtime.shutdown_background();
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
 }
 
-async fn serve(config: BrokerConfig, log: LogControl) -> Result<(), StartError> {
+/// Why a broker did not run, or not to its end.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("the broker cannot go on and has stopped: {0}")]
+    Failed(FatalError),
+}
+
+async fn serve(config: BrokerConfig, log: LogControl) -> Result<(), ServeError> {
     let begun = Instant::now();
     let dirs: Vec<String> = config
         .log
@@ -83,7 +98,21 @@ async fn serve(config: BrokerConfig, log: LogControl) -> Result<(), StartError> 
     let broker = ottla_broker::start(config).await?;
     broker.loggers().connect(log.level, log.apply);
     welcome(&broker, &dirs.join(", "), begun);
-    stop_wanted().await;
+    let failure = tokio::select! {
+        () = stop_wanted() => None,
+        error = broker.failed() => Some(error),
+    };
+    if let Some(error) = failure {
+        tracing::error!(%error, "the broker cannot go on");
+        // Directories that work are left clean.
+        if tokio::time::timeout(FAILED_STOP_MAX, broker.stop())
+            .await
+            .is_err()
+        {
+            tracing::error!("the disks do not answer; the broker ends as it is");
+        }
+        return Err(ServeError::Failed(error));
+    }
     tracing::info!("stopping");
     broker.stop().await;
     tracing::info!("stopped");

@@ -93,12 +93,19 @@ impl Broker {
     }
 
     /// Asks the broker to stop and waits until it has; returns what it printed.
-    pub fn stop(mut self) -> String {
+    pub fn stop(self) -> String {
         let asked = Command::new("kill")
             .arg(self.process.id().to_string())
             .status()
             .unwrap();
         assert!(asked.success());
+        let Exit { status, errors } = self.ended();
+        assert!(status.success(), "{status}: {errors}");
+        errors
+    }
+
+    /// Waits until the broker has ended.
+    pub fn ended(mut self) -> Exit {
         let begun = Instant::now();
         let status = loop {
             if let Some(status) = self.process.try_wait().unwrap() {
@@ -107,8 +114,8 @@ impl Broker {
             assert!(begun.elapsed() < DEADLINE, "the broker does not stop");
             std::thread::yield_now();
         };
-        assert!(status.success(), "{status}: {}", self.errors());
-        self.errors()
+        let errors = self.errors();
+        Exit { status, errors }
     }
 
     /// What the broker has printed to standard error.
