@@ -14,6 +14,7 @@ use crate::error::StorageError;
 use crate::file_cache::{DEFAULT_OPEN_FILES_MAX, FileCache};
 use crate::log::Log;
 use crate::pressure::Pressure;
+use crate::seldom::Seldom;
 
 /// Logs that are synced at a time because acknowledgements wait, at most.
 const SYNC_THREADS: usize = 16;
@@ -171,6 +172,10 @@ pub struct LogDir {
     pub(crate) is_short: AtomicBool,
     /// Logs of the manager that lie in here.
     pub(crate) log_count: AtomicUsize,
+    /// Which of the appends are told that the directory's disk refuses.
+    pub refused_appends: Seldom,
+    /// Which of the reads are told that its disk refuses.
+    pub refused_reads: Seldom,
 }
 
 /// Which checkpoint files are behind.
@@ -194,6 +199,8 @@ impl LogDir {
             stale: Stale::default(),
             is_short: AtomicBool::new(false),
             log_count: AtomicUsize::new(0),
+            refused_appends: Seldom::default(),
+            refused_reads: Seldom::default(),
         })
     }
 

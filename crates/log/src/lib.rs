@@ -50,6 +50,7 @@ mod replay;
 mod retention;
 mod scan;
 mod segment;
+mod seldom;
 mod tail;
 #[cfg(test)]
 mod testing;
@@ -83,4 +84,5 @@ pub use producer_state::{
     VerificationGuard,
 };
 pub use read::ReadRange;
+pub use seldom::Seldom;
 pub use txn_index::AbortedTxn;

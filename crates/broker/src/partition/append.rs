@@ -143,7 +143,7 @@ impl Partition {
         let info = self
             .log
             .append_as_leader(&[batch.bytes], &how, now_ms)
-            .map_err(|error| self.refused(&error))?;
+            .map_err(|error| self.refused(&error, now_ms))?;
         let advanced = leader.on_append(self.log.log_end_offset(), now_ms, |_| None);
         self.follow_high_watermark(leader, advanced);
         if info.needs_flush == Some(FlushReason::Bytes) {
@@ -216,10 +216,13 @@ impl Partition {
         }
     }
 
-    fn refused(&self, error: &AppendError) -> AppendFailure {
+    fn refused(&self, error: &AppendError, now_ms: i64) -> AppendFailure {
         let code = append_error_code(error);
-        if code == ErrorCode::KafkaStorageError {
-            tracing::error!(topic = %self.topic, partition = self.index, %error, "an append failed");
+        // A producer that is refused comes again and again.
+        if code == ErrorCode::KafkaStorageError
+            && let Some(untold) = self.log.log_dir().refused_appends.admit(now_ms)
+        {
+            tracing::error!(topic = %self.topic, partition = self.index, %error, untold, "an append failed");
         }
         // Kafka tells the log start with what is wrong with the producer, not with its batch or with the partition.
         let log_start_offset = match error {

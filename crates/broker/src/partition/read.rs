@@ -6,6 +6,7 @@ use ottla_log::{ReadError, ReadRange};
 use ottla_protocol::ErrorCode;
 
 use super::Partition;
+use crate::clock::Clock;
 
 /// Which records a consumer may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +124,9 @@ impl Partition {
                 ErrorCode::CorruptMessage
             }
             ReadError::Storage(_) => {
-                tracing::error!(topic = %self.topic, partition = self.index, %error, "a read failed");
+                if let Some(untold) = self.log.log_dir().refused_reads.admit(Clock.now_ms()) {
+                    tracing::error!(topic = %self.topic, partition = self.index, %error, untold, "a read failed");
+                }
                 ErrorCode::KafkaStorageError
             }
         }

@@ -37,7 +37,12 @@ fn a_broker_goes_on_with_one_directory_and_ends_without_any() {
     while produce(&mut client, in_b) == NONE {
         assert!(begun.elapsed() < DEADLINE, "nobody saw the directory fail");
     }
-    assert_eq!(produce(&mut client, in_b), KAFKA_STORAGE_ERROR);
+    for _ in 0..50 {
+        assert_eq!(produce(&mut client, in_b), KAFKA_STORAGE_ERROR);
+    }
+    let told = broker.errors().matches("an append failed").count() as u64;
+    let most = 1 + begun.elapsed().as_secs() / 10;
+    assert!((1..=most).contains(&told), "{told} lines for 50 refusals");
     assert_eq!(produce(&mut client, in_a), NONE);
 
     std::fs::remove_dir_all(&a).unwrap();
