@@ -256,19 +256,6 @@ impl Log {
         self.check_online().map_err(AppendError::Storage)
     }
 
-    /// Refuses to touch a directory that failed.
-    pub(crate) fn check_online(&self) -> Result<(), StorageError> {
-        let place = self.place.load();
-        if place.log_dir.has_failed() {
-            return Err(StorageError::new(
-                "use offline directory",
-                place.log_dir.path(),
-                std::io::ErrorKind::NotConnected.into(),
-            ));
-        }
-        Ok(())
-    }
-
     fn check_fits(&self, prepared: &Prepared<'_>, config: &LogConfig) -> Result<(), AppendError> {
         if prepared.bytes > u64::from(config.segment_bytes) {
             return Err(AppendError::LargerThanSegment {

@@ -513,7 +513,7 @@ impl Clean<'_> {
 
 /// What stops a clean before its end.
 fn check_current(log: &Log) -> Result<(), CleanError> {
-    if log.is_closed() || log.place.load().log_dir.has_failed() || !log.config.load().is_compact {
+    if log.is_out_of_use() || !log.config.load().is_compact {
         return Err(CleanError::Overtaken);
     }
     Ok(())

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
@@ -43,12 +43,15 @@ impl DirPath {
 
     /// Keeps the directory's name as it is for as long as the answer lives; no lock may be taken meanwhile.
     pub fn hold(&self) -> RwLockReadGuard<'_, ()> {
-        self.renaming.read().expect("directory name poisoned")
+        self.renaming.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Renames the directory; whoever opens a file of it does so before or after.
     pub fn rename(&self, disk: &Disk, to: PathBuf) -> io::Result<()> {
-        let _renaming = self.renaming.write().expect("directory name poisoned");
+        let _renaming = self
+            .renaming
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         disk.rename(&self.path(), &to)?;
         self.path.store(Arc::new(to));
         Ok(())
@@ -184,7 +187,7 @@ impl FileSlot {
 
     /// Gives the file the name that it has in `state`. Returns its path, or nothing if there is no such file.
     pub fn rename(&self, state: FileState) -> io::Result<Option<PathBuf>> {
-        let _naming = self.naming.lock().expect("file names poisoned");
+        let _naming = self.naming();
         let _held = self.dir.hold();
         let from = self.path();
         let to = self.dir.file_in(self.base_offset, self.kind, state);
@@ -195,6 +198,11 @@ impl FileSlot {
         };
         self.state.store(state as u8, Ordering::Release);
         Ok(renamed)
+    }
+
+    /// Guards no data: after a panic the file has one of its two names, and the log is broken.
+    fn naming(&self) -> MutexGuard<'_, ()> {
+        self.naming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The open file; an error if it does not exist.
@@ -214,7 +222,7 @@ impl FileSlot {
             }
             return Ok(file);
         }
-        let naming = self.naming.lock().expect("file names poisoned");
+        let naming = self.naming();
         if let Some(file) = self.file.load_full() {
             return Ok(file);
         }

@@ -135,7 +135,7 @@ impl Log {
     /// Returns when everything before `offset` is durable; blocks the caller for as long as that takes.
     pub fn flush_to(&self, offset: i64) -> Result<(), StorageError> {
         let offset = offset.min(self.log_end_offset());
-        let is_done = || self.recovery_point() >= offset || self.place.load().log_dir.has_failed();
+        let is_done = || self.recovery_point() >= offset || self.check_online().is_err();
         while let Some(_pass) = self.flush.enter_unless(is_done) {
             self.sync()?;
         }
@@ -268,7 +268,7 @@ impl Log {
     /// Flushes, and writes what bounds the recovery of the active segment: its indexes, and a producer snapshot if the
     /// last one is far behind.
     pub(crate) fn flush_and_settle(&self) -> Result<(), StorageError> {
-        if self.is_closed() {
+        if self.is_closed() || self.is_broken() {
             return Ok(());
         }
         self.flush()?;
@@ -416,7 +416,7 @@ impl Log {
     }
 
     fn finish_roll(&self, old: &Segment) -> Result<(), StorageError> {
-        if self.is_closed() || self.place.load().log_dir.has_failed() {
+        if self.is_out_of_use() {
             return Ok(());
         }
         let is_gone = |error: &StorageError| error.source.kind() == std::io::ErrorKind::NotFound;

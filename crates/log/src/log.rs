@@ -6,7 +6,8 @@
 //!
 //! Invariant: batches lie in offset order, each offset in one segment. One writer at a time (the lock in `writer`);
 //! readers take no lock that is held over I/O: they load the segment list and the [`Tail`]. A segment list that names
-//! a segment is published before the tail that ends in it. No lock is held while a file is synced.
+//! a segment is published before the tail that ends in it. No lock is held while a file is synced. A panic under one of
+//! the log's locks takes this log offline and no other.
 //! Called by the broker's partitions. The operations live beside this file: `append`, `read`, `lookup`, `flush`,
 //! `truncate`, `retention`, `open`.
 
@@ -66,6 +67,8 @@ pub struct Log {
     /// The file of epochs was written and not synced; it is before the recovery point moves.
     pub(crate) has_unsynced_epochs: AtomicBool,
     pub(crate) is_closed: AtomicBool,
+    /// Set by a panic that may have left the log half changed: it is not touched until it is opened again.
+    pub(crate) is_broken: AtomicBool,
     /// Size of the active segment when the last producer snapshot was written.
     pub(crate) snapshot_position: AtomicU64,
     /// In the environment's list of logs to flush.
@@ -107,13 +110,13 @@ impl Log {
     }
 
     pub fn topic_id(&self) -> Option<Uuid> {
-        *self.topic_id.lock().expect("topic id poisoned")
+        *self.locked(&self.topic_id)
     }
 
     /// Writes `partition.metadata`, if the topic id is not known yet. It is durable with the first flush; before that a
     /// crash loses it and the batches that it belongs to.
     pub fn assign_topic_id(&self, topic_id: Uuid) -> Result<(), StorageError> {
-        let mut known = self.topic_id.lock().expect("topic id poisoned");
+        let mut known = self.locked(&self.topic_id);
         if known.is_some() || topic_id.is_zero() {
             return Ok(());
         }
@@ -143,11 +146,57 @@ impl Log {
     /// Takes the log directory offline if the error says that the disk cannot be trusted, and is one of that directory.
     pub(crate) fn note(&self, error: StorageError) -> StorageError {
         let place = self.place.load();
-        match error.path.starts_with(place.log_dir.path()) {
+        match !self.is_broken() && error.path.starts_with(place.log_dir.path()) {
             true => place.log_dir.note(error),
-            // The log was moved away from there.
+            // The log was moved away from there, or is broken alone.
             false => error,
         }
+    }
+
+    /// Refuses to touch a directory that failed, or a log that a panic left half changed.
+    pub(crate) fn check_online(&self) -> Result<(), StorageError> {
+        let offline =
+            |what, path, kind: std::io::ErrorKind| Err(StorageError::new(what, path, kind.into()));
+        let place = self.place.load();
+        if place.log_dir.has_failed() {
+            let kind = std::io::ErrorKind::NotConnected;
+            return offline("use offline directory", place.log_dir.path(), kind);
+        }
+        if self.is_broken() {
+            let path = place.dir.path();
+            let kind = std::io::ErrorKind::Other;
+            return offline("use, after a panic and before a restart,", &path, kind);
+        }
+        Ok(())
+    }
+
+    /// Whether nothing may be done with the log's files: it is closed or deleted, broken, or its directory has failed.
+    pub(crate) fn is_out_of_use(&self) -> bool {
+        self.is_closed() || self.is_broken() || self.place.load().log_dir.has_failed()
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Acquire)
+    }
+
+    fn break_off(&self) {
+        if !self.is_broken.swap(true, Ordering::AcqRel) {
+            tracing::error!(partition = %self.partition, "a panic left a log half changed: it is offline until the broker is started again; other logs are not touched");
+        }
+    }
+
+    /// After a panic in work on the log: if that had one of its locks, the log is broken.
+    pub(crate) fn look_for_damage(&self) {
+        let _ = (self.reshaping(), self.writer(), self.epochs());
+    }
+
+    /// Takes one of the log's locks. A panic under it breaks this log, and is no reason for others to panic that only
+    /// look at all logs: they find the log out of use.
+    pub(crate) fn locked<'a, T>(&self, lock: &'a Mutex<T>) -> MutexGuard<'a, T> {
+        lock.lock().unwrap_or_else(|poisoned| {
+            self.break_off();
+            poisoned.into_inner()
+        })
     }
 
     pub fn config(&self) -> Arc<LogConfig> {
@@ -353,15 +402,15 @@ impl Log {
     }
 
     pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().expect("log writer poisoned")
+        self.locked(&self.writer)
     }
 
     pub(crate) fn reshaping(&self) -> MutexGuard<'_, ()> {
-        self.reshaping.lock().expect("reshaping poisoned")
+        self.locked(&self.reshaping)
     }
 
     pub(crate) fn epochs(&self) -> MutexGuard<'_, EpochCache> {
-        self.epochs.lock().expect("epoch cache poisoned")
+        self.locked(&self.epochs)
     }
 
     pub(crate) fn active_segment(&self) -> Arc<Segment> {

@@ -264,6 +264,7 @@ fn assemble(
         is_epoch_file_wrong: AtomicBool::new(recovered.is_epoch_file_wrong),
         has_unsynced_epochs: AtomicBool::new(false),
         is_closed: AtomicBool::new(false),
+        is_broken: AtomicBool::new(false),
         is_listed_dirty: AtomicBool::new(false),
         snapshot_position: AtomicU64::new(0),
         cleaned_until: AtomicI64::new(-1),

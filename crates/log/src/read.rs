@@ -101,6 +101,9 @@ impl Log {
         &self,
         attempt_once: impl Fn(&TailView, &[Arc<Segment>]) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
+        if self.is_broken() {
+            self.check_online()?;
+        }
         let mut attempt = 1;
         loop {
             // The order matters: a list loaded after the tail has the tail's segment, unless that was truncated away.

@@ -532,7 +532,7 @@ impl Relocation {
         now_ms: i64,
     ) -> Result<PathBuf, MoveError> {
         let log = Arc::clone(&self.log);
-        let topic_id = log.topic_id.lock().expect("topic id poisoned");
+        let topic_id = log.locked(&log.topic_id);
         let epochs = log.epochs();
         self.copy_rest(writer, durable_end, *topic_id, epochs.entries())
             .map_err(|error| self.blame(error))?;

@@ -14,12 +14,15 @@ use crate::segment::Segment;
 impl Log {
     /// Removes segments by log start offset and, where the policy is `delete`, by size and time. Returns how many.
     pub fn run_retention(&self, now_ms: i64) -> Result<usize, StorageError> {
-        if self.is_closed() || self.place.load().log_dir.has_failed() {
+        if self.is_out_of_use() {
             return Ok(0);
         }
         let config = self.config.load_full();
         let _reshaping = self.reshaping();
         let mut writer = self.writer();
+        if self.is_broken() {
+            return Ok(0);
+        }
         self.apply_retention(&mut writer, &config, now_ms)
             .map_err(|error| self.note(error))
     }

@@ -28,7 +28,7 @@ impl Log {
         now_ms: i64,
     ) -> Result<(), CleanError> {
         let _reshaping = self.reshaping();
-        if self.is_closed() || self.place.load().log_dir.has_failed() {
+        if self.is_out_of_use() {
             return Err(CleanError::Overtaken);
         }
         let is_current = self.writer().truncations == truncations;

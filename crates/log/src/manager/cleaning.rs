@@ -7,7 +7,8 @@
 //!
 //! Invariant: a log is cleaned by one thread at a time, and is free again however that ends. One that cannot be cleaned
 //! is told once, with the reason, and passed over until it is opened again or the cleaner's settings change; one whose
-//! clean failed for a reason that may pass lets the others go first. A change of settings needs no restart.
+//! clean failed for a reason that may pass lets the others go first. One that a panic left in the middle of a swap is
+//! offline until it is opened again. A change of settings needs no restart.
 //! Called by the broker's start and stop ([`CleanerThreads`]); the time comes in from outside.
 
 use std::collections::{HashMap, HashSet};
@@ -158,7 +159,10 @@ impl LogManager {
                 let mut state = self.cleaning.state();
                 state.behind.insert(log.partition().clone());
             }
-            Err(error) => self.set_aside_from_cleaning(log, &error.to_string()),
+            Err(error) => {
+                self.set_aside_from_cleaning(log, &error.to_string());
+                log.look_for_damage();
+            }
         }
         false
     }
@@ -169,7 +173,7 @@ impl LogManager {
         let compacted: Vec<Arc<Log>> = self
             .read_logs()
             .values()
-            .filter(|log| log.config.load().is_compact && !log.log_dir().has_failed())
+            .filter(|log| log.config.load().is_compact && !log.is_out_of_use())
             .cloned()
             .collect();
         let mut filthiest: Option<(Arc<Log>, Cleanable)> = None;

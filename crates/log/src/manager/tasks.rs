@@ -200,7 +200,7 @@ impl LogManager {
                 log.unlist_as_dirty();
                 continue;
             };
-            if log.is_closed() || log.log_dir().has_failed() {
+            if log.is_out_of_use() {
                 continue;
             }
             if now_ms.saturating_sub(since_ms) < log.config().flush_ms {

@@ -261,6 +261,93 @@ fn a_panic_over_one_log_leaves_the_others_and_the_thread() {
     assert_eq!(records(&bad, 0, 1_000).len(), 3);
 }
 
+/// Panics at one of the renames and removals of `bad`'s files.
+#[derive(Debug)]
+struct PanicAt(std::sync::atomic::AtomicI64);
+
+impl crate::disk::Faults for PanicAt {
+    fn before_write(&self, _: &Path, _: u64, _: usize) -> crate::disk::WriteFault {
+        crate::disk::WriteFault::None
+    }
+
+    fn before_sync(&self, _: &Path) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn before_change(&self, path: &Path) -> std::io::Result<()> {
+        let is_of_bad = path.to_string_lossy().contains("bad-0");
+        if is_of_bad && self.0.fetch_sub(1, Ordering::Relaxed) == 0 {
+            panic!("a bug in the swap");
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_panic_in_the_middle_of_a_swap_takes_that_log_offline_and_no_other() {
+    let mut panics = 0;
+    for at in 0.. {
+        let root = tempfile::tempdir().unwrap();
+        let faults = Arc::new(PanicAt(i64::MAX.into()));
+        let (manager, _) = start_on(Disk::with_faults(faults.clone()), root.path());
+        let bad = create(&manager, "bad", config());
+        fill(&bad, 12);
+        let good = create(&manager, "good", config());
+        faults.0.store(at, Ordering::Relaxed);
+        if clean(&manager) {
+            break;
+        }
+        panics += 1;
+        let is_offline = bad.check_online().is_err();
+        let appended = bad.append_as_leader(&[record(0)], &LeaderAppend::client(0), 0);
+        assert_eq!(appended.is_err(), is_offline);
+        assert_eq!(bad.read(0, 1_000, true, 1).is_err(), is_offline);
+        assert_eq!(bad.flush().is_err(), is_offline);
+        // Everything that looks at all logs goes on.
+        manager.run_retention(0);
+        assert_eq!(manager.tick(i64::MAX / 2), []);
+        fill(&good, 30);
+        assert!(clean(&manager));
+        assert_eq!(records(&good, 0, 1_000).len(), 3);
+        assert!(!bad.log_dir().has_failed());
+        // The directory is not called clean, so that the next start finishes what is half done.
+        manager.shutdown(1);
+        assert_eq!(
+            root.path().join(".kafka_cleanshutdown").exists(),
+            !is_offline
+        );
+        drop((manager, bad, good));
+        let (manager, _) = start(root.path());
+        let bad = manager.get(&topic("bad")).unwrap();
+        assert_eq!(bad.log_end_offset(), 12 + i64::from(!is_offline));
+        let found = records(&bad, 0, 1_000);
+        assert!(found.is_sorted_by(|a, b| a < b), "{found:?}");
+        // The last record of each key.
+        for offset in 9..12 {
+            assert!(found.iter().any(|record| record.0 == offset), "{found:?}");
+        }
+        assert!(manager.delete(&topic("bad"), None, 0).unwrap());
+    }
+    assert!(panics > 5, "{panics}");
+}
+
+#[test]
+fn a_log_that_a_panic_took_offline_can_be_deleted_and_made_again() {
+    let root = tempfile::tempdir().unwrap();
+    let faults = Arc::new(PanicAt(i64::MAX.into()));
+    let (manager, _) = start_on(Disk::with_faults(faults.clone()), root.path());
+    let bad = create(&manager, "bad", config());
+    fill(&bad, 30);
+    faults.0.store(8, Ordering::Relaxed);
+    assert!(!clean(&manager));
+    assert!(bad.check_online().is_err());
+    assert!(manager.delete(&topic("bad"), None, 0).unwrap());
+    let bad = create(&manager, "bad", config());
+    fill(&bad, 30);
+    assert!(clean(&manager));
+    assert_eq!(records(&bad, 0, 1_000).len(), 3);
+}
+
 /// Has no room for what is cleaned of `bad`.
 #[derive(Debug, Default)]
 struct FullForOne(std::sync::atomic::AtomicBool);
