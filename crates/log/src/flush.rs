@@ -529,6 +529,7 @@ impl Log {
         let _reshaping = self.reshaping();
         let _writer = self.writer();
         let _pass = self.flush.enter();
+        self.complete_indexes();
         self.abandon();
         let place = self.place.load();
         let to = place.log_dir.path().join(name);
@@ -538,6 +539,21 @@ impl Log {
             .context_with("rename", || self.dir())
             .map_err(|error| self.note(error))?;
         Ok(to)
+    }
+
+    /// Writes the index entries that wait in memory, and the index files that a roll has left to the background: whoever
+    /// finds the directory (Kafka, for one) expects both beside each log file.
+    fn complete_indexes(&self) {
+        if self.is_out_of_use() {
+            return;
+        }
+        for segment in self.segments.load().iter() {
+            let is_complete = !segment.has_pending_entries() && segment.has_index_files();
+            if !is_complete && let Err(error) = segment.flush_indexes() {
+                // They can be built again.
+                tracing::debug!(partition = %self.partition, %error, "an index of a log that goes stays behind");
+            }
+        }
     }
 
     /// Lets go of all files without flushing: the log is gone, or its directory failed.

@@ -275,6 +275,12 @@ impl Segment {
         self.offset_index.has_pending() || self.time_index.has_pending()
     }
 
+    pub fn has_index_files(&self) -> bool {
+        [FileKind::OffsetIndex, FileKind::TimeIndex]
+            .iter()
+            .all(|&kind| self.path(kind).exists())
+    }
+
     /// Writes index entries that wait in memory.
     pub fn flush_indexes(&self) -> Result<(), StorageError> {
         self.offset_index

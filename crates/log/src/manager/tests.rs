@@ -238,6 +238,52 @@ fn a_deleted_log_is_out_of_the_way_at_once_and_gone_later() {
 }
 
 #[test]
+fn a_log_that_is_set_aside_has_whole_indexes() {
+    for (is_stray, after_roll) in [(false, 3), (true, 0)] {
+        let root = tempfile::tempdir().unwrap();
+        let (manager, _) = start(&[root.path()], 0);
+        let log = create(&manager, "t", 0);
+        log.set_config(Arc::new(LogConfig {
+            index_interval_bytes: 100,
+            ..LogConfig::default()
+        }));
+        for n in 0..6 {
+            append(&log, &[n]);
+        }
+        log.roll(0).unwrap();
+        for n in 0..after_roll {
+            append(&log, &[6 + n]);
+        }
+        // As if the background had not come to it yet.
+        log.active_segment().close_files();
+        for name in [
+            "00000000000000000006.index",
+            "00000000000000000006.timeindex",
+        ] {
+            std::fs::remove_file(log.dir().join(name)).unwrap();
+        }
+        let is_gone = match is_stray {
+            false => manager.delete(&topic("t", 0), None, 0),
+            true => manager.set_aside_as_stray(&topic("t", 0)),
+        };
+        assert!(is_gone.unwrap());
+        let mut sizes = Vec::new();
+        for base in [0, 6] {
+            for kind in ["log", "index", "timeindex"] {
+                let path = log.dir().join(format!("{base:020}.{kind}"));
+                sizes.push(std::fs::metadata(path).unwrap().len());
+            }
+        }
+        let has_something = sizes.iter().map(|&size| size > 0);
+        let expected = [[true; 3], [after_roll > 0; 3]];
+        assert!(
+            has_something.eq(expected.into_iter().flatten()),
+            "{sizes:?}"
+        );
+    }
+}
+
+#[test]
 fn logs_that_are_not_used_keep_no_file_open() {
     let root = tempfile::tempdir().unwrap();
     let (manager, _) = start(&[root.path()], 0);
