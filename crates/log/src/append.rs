@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use ottla_records::{HeaderPatch, RawBatch, TimestampType, batches};
 
+use crate::behind::List;
 use crate::config::LogConfig;
 use crate::error::{AppendError, Context, ProducerError, StorageError};
 use crate::log::{Log, Writer};
@@ -554,6 +555,7 @@ impl Log {
             self.unflushed_since_ms.store(now_ms, Ordering::Relaxed);
             self.list_as_dirty();
         }
+        self.list_in(List::Used);
         if end_offset - self.recovery_point() >= config.flush_messages {
             return Some(FlushReason::Messages);
         }

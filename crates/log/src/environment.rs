@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use crate::background::{Background, Limit};
+use crate::behind::{List, Listing, Stale};
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::file_cache::{DEFAULT_OPEN_FILES_MAX, FileCache};
@@ -39,6 +40,8 @@ pub struct Environment {
     pressure: Pressure,
     /// Logs with unflushed batches, each once.
     dirty: Mutex<Vec<Weak<Log>>>,
+    used: Listing,
+    compacted: Listing,
 }
 
 impl Environment {
@@ -72,6 +75,8 @@ impl Environment {
             deletes: DeleteQueue::default(),
             pressure: Pressure::default(),
             dirty: Mutex::new(Vec::new()),
+            used: Listing::default(),
+            compacted: Listing::default(),
         })
     }
 
@@ -94,6 +99,13 @@ impl Environment {
     /// Whether producers have to be slowed down.
     pub fn pressure(&self) -> &Pressure {
         &self.pressure
+    }
+
+    pub(crate) fn listing(&self, list: List) -> &Listing {
+        match list {
+            List::Used => &self.used,
+            List::Compacted => &self.compacted,
+        }
     }
 
     /// Notes a log that was clean and is not any more.
@@ -176,19 +188,6 @@ pub struct LogDir {
     pub refused_appends: Seldom,
     /// Which of the reads are told that its disk refuses.
     pub refused_reads: Seldom,
-}
-
-/// Which checkpoint files are behind.
-#[derive(Debug, Default)]
-pub(crate) struct Stale {
-    pub recovery_points: AtomicBool,
-    pub log_starts: AtomicBool,
-    pub high_watermarks: AtomicBool,
-    pub cleaned: AtomicBool,
-    /// The files may have lines of a log that is gone, which another log of its name must not inherit.
-    pub gone: AtomicBool,
-    /// Held by whoever writes one of them.
-    pub writing: Mutex<()>,
 }
 
 impl LogDir {

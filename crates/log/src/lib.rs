@@ -25,6 +25,7 @@
 
 mod append;
 mod background;
+mod behind;
 mod care;
 mod checkpoint;
 mod cleaner;

@@ -19,6 +19,7 @@ use arc_swap::ArcSwap;
 use ottla_protocol::Uuid;
 use ottla_protocol::ids::TopicPartition;
 
+use crate::behind::{Checkpointed, List, Marks};
 use crate::care::Care;
 use crate::config::LogConfig;
 use crate::environment::{Environment, LogDir};
@@ -71,6 +72,8 @@ pub struct Log {
     pub(crate) is_broken: AtomicBool,
     /// Size of the active segment when the last producer snapshot was written.
     pub(crate) snapshot_position: AtomicU64,
+    /// The lists of `behind` that the log is in.
+    pub(crate) marks: Marks,
     /// In the environment's list of logs to flush.
     pub(crate) is_listed_dirty: AtomicBool,
     /// The offset before which the log was cleaned; -1 if that is not known.
@@ -204,7 +207,11 @@ impl Log {
     }
 
     pub fn set_config(&self, config: Arc<LogConfig>) {
+        let is_compact = config.is_compact;
         self.config.store(config);
+        if is_compact {
+            self.list_in(List::Compacted);
+        }
     }
 
     pub fn log_start_offset(&self) -> i64 {
@@ -244,7 +251,7 @@ impl Log {
             .min(self.log_end_offset())
             .max(self.log_start_offset());
         if self.high_watermark.swap(bounded, Ordering::AcqRel) != bounded {
-            note_stale(&self.place.load().log_dir.stale.high_watermarks);
+            self.note_behind(Checkpointed::HighWatermarks);
         }
         if self.first_unstable_offset().is_some() {
             let mut writer = self.writer();
@@ -429,6 +436,16 @@ impl Log {
         self.is_listed_dirty.store(false, Ordering::Release);
     }
 
+    /// Whether there is anything that retention, or the time, could take away.
+    pub(crate) fn is_used(&self) -> bool {
+        let has_something = {
+            let segments = self.segments.load();
+            let first = segments.first().expect("a log has a segment");
+            segments.len() > 1 || first.size() > 0 || self.log_start_offset() > first.base_offset
+        };
+        has_something || self.producer_count() > 0
+    }
+
     pub(crate) fn first_base_offset(&self) -> i64 {
         let segments = self.segments.load();
         segments.first().expect("a log has a segment").base_offset
@@ -436,12 +453,12 @@ impl Log {
 
     pub(crate) fn lower_recovery_point(&self, offset: i64) {
         self.recovery_point.fetch_min(offset, Ordering::AcqRel);
-        note_stale(&self.place.load().log_dir.stale.recovery_points);
+        self.note_behind(Checkpointed::RecoveryPoints);
     }
 
     pub(crate) fn raise_recovery_point(&self, offset: i64) {
         self.recovery_point.fetch_max(offset, Ordering::AcqRel);
-        note_stale(&self.place.load().log_dir.stale.recovery_points);
+        self.note_behind(Checkpointed::RecoveryPoints);
     }
 
     /// Tells readers what the producers' open transactions hold back.
@@ -453,13 +470,6 @@ impl Log {
                 offset.max(self.log_start_offset())
             });
         self.first_unstable_offset.store(offset, Ordering::Release);
-    }
-}
-
-/// A store only if it changes something: the flag is shared by all logs of a directory.
-pub(crate) fn note_stale(flag: &AtomicBool) {
-    if !flag.load(Ordering::Relaxed) {
-        flag.store(true, Ordering::Release);
     }
 }
 

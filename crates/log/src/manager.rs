@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use ottla_protocol::Uuid;
 use ottla_protocol::ids::TopicPartition;
 
+use crate::behind::List;
 use crate::config::LogConfig;
 use crate::environment::LogDir;
 use crate::error::{OpenError, ReadError, StorageError};
@@ -341,10 +342,7 @@ impl LogManager {
 
     fn set_aside(&self, log: &Log, suffix: &str) -> Result<PathBuf, StorageError> {
         log.log_dir().log_count.fetch_sub(1, Ordering::Relaxed);
-        log.log_dir().stale.gone.store(true, Ordering::Release);
-        if log.cleaned_until().is_some() {
-            log.log_dir().stale.cleaned.store(true, Ordering::Release);
-        }
+        log.log_dir().stale.forget(log.partition());
         let name = marked_dir_name(
             &log.partition().topic,
             log.partition().partition,
@@ -388,6 +386,17 @@ impl LogManager {
         self.checkpoint_log_starts(&log.log_dir())?;
         self.checkpoint_cleaned(&log.log_dir())?;
         Ok(())
+    }
+
+    /// The logs here that are in the list, and are what `is_one` says.
+    fn listed(&self, list: List, is_one: impl Fn(&Log) -> bool) -> Vec<Arc<Log>> {
+        let mut listed = self.dirs.environment.listing(list).look(list, is_one);
+        let logs = self.read_logs();
+        listed.retain(|log| {
+            logs.get(log.partition())
+                .is_some_and(|known| Arc::ptr_eq(known, log))
+        });
+        listed
     }
 
     fn logs_in(&self, dir: &Arc<LogDir>) -> Vec<Arc<Log>> {

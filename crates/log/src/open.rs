@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use ottla_protocol::Uuid;
 use ottla_protocol::ids::TopicPartition;
 
+use crate::behind::{List, Marks};
 use crate::care::Care;
 use crate::checkpoint::{self, CheckpointFault, Loaded};
 use crate::config::LogConfig;
@@ -263,6 +264,7 @@ fn assemble(
         has_unwritten_epoch: AtomicBool::new(has_unwritten_epoch),
         is_epoch_file_wrong: AtomicBool::new(recovered.is_epoch_file_wrong),
         has_unsynced_epochs: AtomicBool::new(false),
+        marks: Marks::default(),
         is_closed: AtomicBool::new(false),
         is_broken: AtomicBool::new(false),
         is_listed_dirty: AtomicBool::new(false),
@@ -280,6 +282,12 @@ fn assemble(
     }
     if log.unflushed_bytes() > 0 {
         log.list_as_dirty();
+    }
+    if log.is_used() {
+        log.list_in(List::Used);
+    }
+    if config.is_compact {
+        log.list_in(List::Compacted);
     }
     (log, report)
 }

@@ -7,9 +7,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::behind::{Checkpointed, List};
 use crate::care::Care;
 use crate::error::{AdvanceError, Context, ReadError, StorageError};
-use crate::log::{Log, Writer, note_stale};
+use crate::log::{Log, Writer};
 use crate::names::{FileKind, FileState};
 use crate::producer_state::ProducerState;
 use crate::replay;
@@ -83,7 +84,8 @@ impl Log {
         writer.since_index_entry = 0;
         self.truncate_epochs_from_end(offset)?;
         self.log_start_offset.fetch_min(offset, Ordering::AcqRel);
-        note_stale(&self.place.load().log_dir.stale.log_starts);
+        self.note_behind(Checkpointed::HighWatermarks);
+        self.note_behind(Checkpointed::LogStarts);
         self.rebuild_producers(writer, offset, now_ms)?;
         Ok(())
     }
@@ -112,8 +114,10 @@ impl Log {
         self.tail.reset(offset, offset, 0);
         self.recovery_point.store(offset, Ordering::Release);
         self.lower_cleaned_until(offset);
-        note_stale(&self.place.load().log_dir.stale.recovery_points);
-        note_stale(&self.place.load().log_dir.stale.log_starts);
+        self.note_behind(Checkpointed::HighWatermarks);
+        self.note_behind(Checkpointed::RecoveryPoints);
+        self.note_behind(Checkpointed::LogStarts);
+        self.list_in(List::Used);
         self.unflushed_bytes.store(0, Ordering::Relaxed);
         writer.since_index_entry = 0;
         writer.care = Care::new(0, now_ms);
@@ -200,7 +204,9 @@ impl Log {
         self.log_start_offset.store(offset, Ordering::Release);
         self.high_watermark.fetch_max(offset, Ordering::AcqRel);
         self.raise_recovery_point(offset);
-        note_stale(&self.place.load().log_dir.stale.log_starts);
+        self.note_behind(Checkpointed::HighWatermarks);
+        self.note_behind(Checkpointed::LogStarts);
+        self.list_in(List::Used);
         writer.producers.on_log_start(offset);
         self.publish_first_unstable(writer);
         let mut epochs = self.epochs();

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::CleanError;
+use crate::behind::Checkpointed;
 use crate::error::{Context, StorageError};
-use crate::log::{Log, note_stale};
+use crate::log::Log;
 use crate::names::{FileKind, FileState};
 use crate::segment::Segment;
 
@@ -114,13 +115,13 @@ impl Log {
 
     pub(crate) fn set_cleaned_until(&self, offset: i64) {
         self.cleaned_until.store(offset, Ordering::Release);
-        note_stale(&self.place.load().log_dir.stale.cleaned);
+        self.note_behind(Checkpointed::Cleaned);
     }
 
     /// Nothing at or after `offset` is clean any more.
     pub(crate) fn lower_cleaned_until(&self, offset: i64) {
         if self.cleaned_until.fetch_min(offset, Ordering::AcqRel) > offset {
-            note_stale(&self.place.load().log_dir.stale.cleaned);
+            self.note_behind(Checkpointed::Cleaned);
         }
     }
 }

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use ottla_protocol::ids::TopicPartition;
 
 use super::{LogManager, random_u128};
+use crate::behind::{Checkpointed, List};
 use crate::cleaner::plan::Cleanable;
 use crate::cleaner::throttle::Throttle;
 use crate::cleaner::{CleanError, CleanStats, Means, Pace, Stopped};
@@ -170,15 +171,10 @@ impl LogManager {
     /// The log to be cleaned, which is from then on in progress.
     fn choose(&self, now_ms: i64) -> Option<(InProgress<'_>, Cleanable)> {
         let _choosing = self.cleaning.choosing.lock().expect("choice poisoned");
-        let compacted: Vec<Arc<Log>> = self
-            .read_logs()
-            .values()
-            .filter(|log| log.config.load().is_compact && !log.is_out_of_use())
-            .cloned()
-            .collect();
+        let compacted = self.listed(List::Compacted, |log| log.config.load().is_compact);
         let mut filthiest: Option<(Arc<Log>, Cleanable)> = None;
         for log in compacted {
-            if !self.cleaning.state().may_clean(&log) {
+            if log.is_out_of_use() || !self.cleaning.state().may_clean(&log) {
                 continue;
             }
             let Some(cleanable) = self.look_at(&log, now_ms) else {
@@ -493,7 +489,7 @@ impl LogManager {
                 log_end_offset = log.log_end_offset(),
                 "the cleaner's checkpoint lies behind the log end and begins anew"
             );
-            log.log_dir().stale.cleaned.store(true, Ordering::Release);
+            log.note_behind(Checkpointed::Cleaned);
         }
     }
 }

@@ -297,6 +297,9 @@ impl LogManager {
             (carrier.assign)(partition, topic_id, home);
         }
         self.moves.remove(one);
+        // The files there may have a line of the log that does not come.
+        Self::note_all_stale(&one.target);
+        one.target.stale.gone.store(true, Ordering::Release);
     }
 
     fn copy_and_switch(

@@ -7,7 +7,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use ottla_protocol::Uuid;
 use ottla_protocol::ids::TopicPartition;
 
 use super::{LogManager, ManagerSettings, marker};
+use crate::behind::{Checkpointed, List};
 use crate::environment::LogDir;
 use crate::error::{Context, StorageError};
 use crate::log::Log;
@@ -160,7 +160,7 @@ impl LogManager {
             self.run_retention(now_ms);
         }
         if schedule.producers.is_due(now_ms) {
-            for log in self.logs() {
+            for log in self.listed(List::Used, Log::is_used) {
                 log.remove_expired_producers(now_ms);
             }
         }
@@ -222,7 +222,7 @@ impl LogManager {
     /// Removes what no log keeps any more. Returns how many segments went.
     pub fn run_retention(&self, now_ms: i64) -> usize {
         let mut removed = 0;
-        for log in self.logs() {
+        for log in self.listed(List::Used, Log::is_used) {
             match log.run_retention(now_ms) {
                 Ok(count) => removed += count,
                 Err(error) => {
@@ -324,7 +324,7 @@ impl LogManager {
             .context("sync the file system of", dir.path())
             .map_err(|error| dir.note(error))?;
         // Closing moved recovery points; the files must say so before the marker says that they do.
-        dir.stale.recovery_points.store(true, Ordering::Release);
+        dir.stale.note_all(Checkpointed::RecoveryPoints);
         self.checkpoint_dir(dir)?;
         if let Some(broker_epoch) = broker_epoch {
             marker::write(self.dirs.environment.disk(), dir.path(), broker_epoch)

@@ -4,6 +4,7 @@ use ottla_protocol::Uuid;
 use ottla_protocol::ids::TopicPartition;
 
 use super::*;
+use crate::behind::Checkpointed;
 use crate::disk::Disk;
 use crate::environment::Environment;
 use crate::testing::{append, records};
@@ -68,12 +69,12 @@ fn a_clean_stop_scans_nothing_at_the_next_start() {
     let checkpoint = |name| read(root.path().join(name));
     assert_eq!(
         checkpoint("recovery-point-offset-checkpoint"),
-        "0\n2\na 0 40\nb 3 0\n"
+        "0\n1\na 0 40\n"
     );
     assert_eq!(checkpoint("log-start-offset-checkpoint"), "0\n1\na 0 17\n");
     assert_eq!(
         checkpoint("replication-offset-checkpoint"),
-        "0\n2\na 0 40\nb 3 0\n"
+        "0\n1\na 0 40\n"
     );
     assert_eq!(
         checkpoint(".kafka_cleanshutdown"),
@@ -435,4 +436,50 @@ fn an_epoch_is_written_with_its_first_batch_and_not_before() {
     log.assign_epoch_start_offset(4, 2).unwrap();
     manager.shutdown(1);
     assert_eq!(file(), "0\n3\n0 0\n3 1\n4 2\n");
+}
+
+#[test]
+fn what_did_not_change_is_not_looked_at() {
+    let root = tempfile::tempdir().unwrap();
+    let (manager, _) = start(&[root.path()], 0);
+    let logs: Vec<_> = (0..5).map(|n| create(&manager, "t", n)).collect();
+    append(&logs[1], &[1]);
+    append(&logs[3], &[1]);
+    let used = || manager.listed(List::Used, Log::is_used).len();
+    assert_eq!((used(), manager.run_retention(0)), (2, 0));
+    let stale = &logs[0].log_dir().stale;
+    let is_due = || {
+        stale
+            .behind(Checkpointed::HighWatermarks)
+            .is_due
+            .load(Ordering::Relaxed)
+    };
+    let file = || read(root.path().join("replication-offset-checkpoint"));
+    manager.checkpoint().unwrap();
+    assert_eq!(file(), "0\n2\nt 1 1\nt 3 1\n");
+    assert!(!is_due());
+    let written = || std::fs::metadata(root.path().join("replication-offset-checkpoint")).unwrap();
+    let before = std::os::unix::fs::MetadataExt::ino(&written());
+    // Comes back to where it was: no line changes, and nothing is written.
+    logs[3].set_high_watermark(0);
+    logs[3].set_high_watermark(1);
+    assert!(is_due());
+    assert_eq!(stale.behind(Checkpointed::HighWatermarks).take().len(), 1);
+    logs[3].unmark_behind(Checkpointed::HighWatermarks);
+    logs[3].note_behind(Checkpointed::HighWatermarks);
+    manager.checkpoint().unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::ino(&written()), before);
+    append(&logs[4], &[1]);
+    manager.checkpoint().unwrap();
+    assert_eq!(file(), "0\n3\nt 1 1\nt 3 1\nt 4 1\n");
+    // What retention empties leaves the list, and comes back with its next batch.
+    assert_eq!(manager.run_retention(200_000), 3);
+    assert_eq!(used(), 0);
+    append(&logs[1], &[1]);
+    assert_eq!(used(), 1);
+    // A log that is gone leaves lists and files.
+    manager.delete(&topic("t", 1), None, 0).unwrap();
+    assert_eq!(used(), 0);
+    manager.checkpoint().unwrap();
+    assert_eq!(file(), "0\n2\nt 3 1\nt 4 1\n");
 }
