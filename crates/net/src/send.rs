@@ -148,6 +148,9 @@ impl Outbox {
         while !self.queue.is_empty() {
             if left == 0 {
                 give_way(cx);
+                // A client at the tail may wait for this very core, and the kernel would let this
+                // thread use up its slice first.
+                std::thread::yield_now();
                 return Poll::Pending;
             }
             if self.cold.is_some() {
