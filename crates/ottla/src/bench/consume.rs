@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ottla_net::client::{ClientError, OffsetSpec};
@@ -15,6 +15,7 @@ use ottla_protocol::messages::{FetchRequest, FetchResponse};
 use ottla_protocol::{ApiKey, ErrorCode, Records, Str};
 use ottla_records::batches;
 
+use super::load::sleep_until;
 use super::meter::{self, Latencies, Report, Run};
 use super::pipe::Pipe;
 use super::{Place, TimeArgs, TopicArgs, topic};
@@ -25,6 +26,8 @@ use crate::error::ToolError;
 const FETCH_VERSIONS: std::ops::RangeInclusive<i16> = 4..=12;
 /// How long a fetch may wait for data, so that the end of the run is seen.
 const WAIT_MS: i32 = 500;
+/// How often a reader that is held to a rate looks whether the run is over.
+const PACE_LOOK: Duration = Duration::from_millis(100);
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -88,7 +91,7 @@ pub fn run(args: &Args) -> Result<(), ToolError> {
             };
             let (run, verify) = (Arc::clone(&run), args.verify);
             workers.push(meter::work(&Arc::clone(&run), move || {
-                drain(&mut fetcher, &run, verify)
+                drain(&mut fetcher, &run, verify, None)
             })?);
         }
     }
@@ -96,16 +99,53 @@ pub fn run(args: &Args) -> Result<(), ToolError> {
     super::print(&args.cluster, &Report::of("consume", &run, &latencies))
 }
 
+/// Holds a reader to a rate. One that fell behind does not make up for it with a burst.
+pub struct Pace {
+    bytes_per_second: f64,
+    /// When the next request is due.
+    due: Instant,
+}
+
+impl Pace {
+    pub fn new(bytes_per_second: f64, now: Instant) -> Self {
+        Pace {
+            bytes_per_second,
+            due: now,
+        }
+    }
+
+    /// When more may be asked for after `bytes`, which were asked for at `begun`.
+    fn next(&mut self, begun: Instant, bytes: u64) -> Instant {
+        let takes = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second);
+        self.due = self.due.max(begun) + takes;
+        self.due
+    }
+}
+
 /// Reads until the end of the run, or until everything was read.
-pub fn drain(fetcher: &mut Fetcher, run: &Run, verify: bool) -> Result<Latencies, ToolError> {
+pub fn drain(
+    fetcher: &mut Fetcher,
+    run: &Run,
+    verify: bool,
+    mut pace: Option<&mut Pace>,
+) -> Result<Latencies, ToolError> {
     while !run.is_over() && !run.has_all() {
+        let begun = Instant::now();
         let Some(response) = fetcher.fetch()? else {
             break;
         };
+        let mut read = 0;
         for (partition, records) in fetcher.take(response)? {
             let (count, bytes) = fetcher.pass(partition, &records, verify, |_| Ok(()))?;
             run.count(Instant::now(), count, bytes);
             run.take(count);
+            read += bytes;
+        }
+        if let Some(pace) = &mut pace {
+            let due = pace.next(begun, read);
+            while !run.is_over() && Instant::now() < due {
+                sleep_until(due.min(Instant::now() + PACE_LOOK));
+            }
         }
     }
     Ok(Latencies::new())
@@ -257,3 +297,6 @@ impl Fetcher {
 
 /// The epoch of a fetch that wants no session.
 const NO_SESSION: i32 = -1;
+
+#[cfg(test)]
+mod tests;

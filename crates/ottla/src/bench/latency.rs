@@ -62,6 +62,9 @@ pub struct Args {
     /// How many of them there are.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=super::CONNECTIONS_MAX))]
     backlog_consumers: u32,
+    /// Bytes per second that all of them read together, at most; as fast as they can without it.
+    #[arg(long, value_name = "BYTES_PER_SECOND", requires = "backlog", value_parser = clap::value_parser!(u64).range(1..))]
+    backlog_rate: Option<u64>,
 }
 
 /// What is printed: the produce side, and the way to the consumer.
@@ -247,16 +250,18 @@ fn catch_up(args: &Args, sides: &Sides) -> Result<Vec<Worker>, ToolError> {
     let starts = consume::offsets(&args.cluster, &place, OffsetSpec::Earliest)?;
     let ends = consume::offsets(&args.cluster, &place, OffsetSpec::Latest)?;
     let consumers = args.backlog_consumers as usize;
+    let rate = args.backlog_rate.map(|rate| rate as f64 / consumers as f64);
     let mut workers = Vec::new();
     for share in 0..consumers {
         for (leader, positions) in place.share(share, consumers, &starts) {
             let mut fetcher = fetcher(leader, &place.topic, positions.clone())?;
             let (run, ends) = (Arc::clone(&sides.backlog), ends.clone());
             workers.push(meter::work(&sides.backlog, move || {
+                let mut pace = rate.map(|rate| consume::Pace::new(rate, Instant::now()));
                 while !run.is_over() {
                     fetcher.positions = positions.clone();
                     fetcher.ends = Some(ends.clone());
-                    consume::drain(&mut fetcher, &run, false)?;
+                    consume::drain(&mut fetcher, &run, false, pace.as_mut())?;
                 }
                 Ok(Latencies::new())
             })?);
