@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::cluster::ClusterArgs;
 use crate::error::ToolError;
-use crate::output::{Format, print_json, print_table, print_text, table};
+use crate::output::{Format, print_descriptions, print_json, print_list, print_table, table};
 use crate::positions::parse_position;
 use crate::topics::each;
 
@@ -111,17 +111,13 @@ async fn list(client: &Client, output: Format) -> Result<(), ToolError> {
             protocol: group.protocol_type.to_string(),
         })
         .collect();
-    if output == Format::Json {
-        return print_json(&groups);
-    }
-    if groups.is_empty() {
-        eprintln!("No groups. `ottla consume TOPIC --group NAME` makes one.");
-        return Ok(());
-    }
-    let rows = groups
-        .into_iter()
-        .map(|group| vec![group.group, group.kind, group.state, group.protocol]);
-    print_table(&["GROUP", "TYPE", "STATE", "PROTOCOL"], rows)
+    print_list(
+        output,
+        groups,
+        "No groups. `ottla consume TOPIC --group NAME` makes one.",
+        &["GROUP", "TYPE", "STATE", "PROTOCOL"],
+        |group| vec![group.group, group.kind, group.state, group.protocol],
+    )
 }
 
 #[derive(Serialize)]
@@ -159,16 +155,7 @@ async fn describe(client: &Client, output: Format, groups: &[String]) -> Result<
     for group in groups {
         described.push(describe_group(client, group).await?);
     }
-    if output == Format::Json {
-        return print_json(&described);
-    }
-    for (index, group) in described.iter().enumerate() {
-        if index > 0 {
-            print_text("\n")?;
-        }
-        print_text(&render(group))?;
-    }
-    Ok(())
+    print_descriptions(output, &described, render)
 }
 
 async fn describe_group(client: &Client, group: &str) -> Result<GroupDescription, ClientError> {

@@ -20,6 +20,38 @@ pub enum Format {
     Json,
 }
 
+/// Prints a list: as JSON, as a table with a row for each item, or, where people would see an empty table, says that
+/// there is `nothing`.
+pub fn print_list<T: Serialize>(
+    output: Format,
+    items: Vec<T>,
+    nothing: &str,
+    headings: &[&str],
+    row: impl Fn(T) -> Vec<String>,
+) -> Result<(), ToolError> {
+    if output == Format::Json {
+        return print_json(&items);
+    }
+    if items.is_empty() {
+        eprintln!("{nothing}");
+        return Ok(());
+    }
+    print_table(headings, items.into_iter().map(row))
+}
+
+/// Prints descriptions: as JSON, or one after the other with a blank line between them.
+pub fn print_descriptions<T: Serialize>(
+    output: Format,
+    described: &[T],
+    render: impl Fn(&T) -> String,
+) -> Result<(), ToolError> {
+    if output == Format::Json {
+        return print_json(&described);
+    }
+    let texts: Vec<String> = described.iter().map(render).collect();
+    print_text(&texts.join("\n"))
+}
+
 /// Prints rows under headings, columns aligned, nothing drawn around them: easy to read and to cut.
 pub fn print_table<R>(headings: &[&str], rows: R) -> Result<(), ToolError>
 where

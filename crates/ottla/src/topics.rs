@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::cluster::ClusterArgs;
 use crate::error::ToolError;
-use crate::output::{Format, list, print_json, print_table, print_text, table};
+use crate::output::{Format, list, print_descriptions, print_list, print_text, table};
 use crate::text::format_bytes;
 
 /// Where a value of a configuration is one that somebody set for this topic.
@@ -186,22 +186,21 @@ async fn list_topics(client: &Client, output: Format, internal: bool) -> Result<
             internal: topic.is_internal,
         })
         .collect();
-    if output == Format::Json {
-        return print_json(&topics);
-    }
-    if topics.is_empty() {
-        eprintln!("No topics yet. `ottla topics create NAME` makes one.");
-        return Ok(());
-    }
-    let rows = topics.into_iter().map(|topic| {
+    let row = |topic: ListedTopic| {
         vec![
             topic.name,
             topic.partitions.to_string(),
             topic.replication_factor.to_string(),
             topic.id,
         ]
-    });
-    print_table(&["TOPIC", "PARTITIONS", "REPLICAS", "ID"], rows)
+    };
+    print_list(
+        output,
+        topics,
+        "No topics yet. `ottla topics create NAME` makes one.",
+        &["TOPIC", "PARTITIONS", "REPLICAS", "ID"],
+        row,
+    )
 }
 
 fn replication_factor(topic: &MetadataResponseTopic) -> usize {
@@ -318,16 +317,7 @@ async fn describe(client: &Client, output: Format, names: &[String]) -> Result<(
         let topic = cluster.topic(name)?;
         described.push(describe_topic(client, name, topic, &sizes).await?);
     }
-    if output == Format::Json {
-        return print_json(&described);
-    }
-    for (index, topic) in described.iter().enumerate() {
-        if index > 0 {
-            print_text("\n")?;
-        }
-        print_text(&render(topic))?;
-    }
-    Ok(())
+    print_descriptions(output, &described, render)
 }
 
 /// Sizes, as far as brokers tell them; a table without them is better than none.

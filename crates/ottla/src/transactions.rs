@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::cluster::ClusterArgs;
 use crate::error::ToolError;
-use crate::output::{Format, print_json, print_table, print_text};
+use crate::output::{Format, print_json, print_list, print_text};
 use crate::positions::age;
 use crate::text::{format_time, now_ms};
 
@@ -183,24 +183,20 @@ async fn list(
             state: transaction.transaction_state.to_string(),
         })
         .collect();
-    if output == Format::Json {
-        return print_json(&listed);
-    }
-    if listed.is_empty() {
-        eprintln!("No transactions.");
-        return Ok(());
-    }
-    let rows = listed.into_iter().map(|transaction| {
+    let row = |transaction: Listed| {
         vec![
             transaction.transactional_id,
             transaction.coordinator.to_string(),
             transaction.producer_id.to_string(),
             transaction.state,
         ]
-    });
-    print_table(
+    };
+    print_list(
+        output,
+        listed,
+        "No transactions.",
         &["TRANSACTIONAL-ID", "COORDINATOR", "PRODUCER-ID", "STATE"],
-        rows,
+        row,
     )
 }
 
@@ -285,15 +281,8 @@ async fn producers(
                 .then_some(producer.current_txn_start_offset),
         })
         .collect();
-    if output == Format::Json {
-        return print_json(&producers);
-    }
-    if producers.is_empty() {
-        eprintln!("No producers with an id have written to {topic}-{partition} lately.");
-        return Ok(());
-    }
     let number = |value: Option<i64>| value.map_or_else(|| "-".to_owned(), |v| v.to_string());
-    let rows = producers.into_iter().map(|producer| {
+    let row = |producer: Producer| {
         vec![
             producer.producer_id.to_string(),
             producer.producer_epoch.to_string(),
@@ -302,7 +291,8 @@ async fn producers(
             producer.last_time,
             number(producer.open_since_offset),
         ]
-    });
+    };
+    let nothing = format!("No producers with an id have written to {topic}-{partition} lately.");
     let headings = [
         "PRODUCER-ID",
         "EPOCH",
@@ -311,7 +301,7 @@ async fn producers(
         "LAST-TIME",
         "OPEN-SINCE-OFFSET",
     ];
-    print_table(&headings, rows)
+    print_list(output, producers, &nothing, &headings, row)
 }
 
 /// The partitions to look into.
@@ -377,14 +367,7 @@ async fn find_hanging(
         }
     }
     forget_known(client, &mut hanging).await?;
-    if output == Format::Json {
-        return print_json(&hanging);
-    }
-    if hanging.is_empty() {
-        eprintln!("No hanging transactions.");
-        return Ok(());
-    }
-    let rows = hanging.into_iter().map(|found| {
+    let row = |found: Hanging| {
         vec![
             found.topic,
             found.partition.to_string(),
@@ -393,7 +376,7 @@ async fn find_hanging(
             found.start_offset.to_string(),
             found.last_time,
         ]
-    });
+    };
     let headings = [
         "TOPIC",
         "PARTITION",
@@ -402,7 +385,7 @@ async fn find_hanging(
         "START-OFFSET",
         "LAST-TIME",
     ];
-    print_table(&headings, rows)
+    print_list(output, hanging, "No hanging transactions.", &headings, row)
 }
 
 /// Leaves those of which no coordinator knows that the partition is part of an open transaction.
