@@ -311,7 +311,7 @@ impl Turn<'_> {
     }
 
     fn end(&mut self, restart: Restart) -> Result<(), Error> {
-        let broker = self.broker.take().ok_or(Error::NoBroker)?;
+        let mut broker = self.broker.take().ok_or(Error::NoBroker)?;
         match restart {
             Restart::Clean => broker.stop(Duration::from_secs(STOP_SECONDS_MAX))?,
             Restart::Kill => broker.kill()?,

@@ -41,8 +41,6 @@ pub enum Error {
     Process(#[from] process::Error),
     #[error("formatting Apache Kafka's storage failed, {status}; its log: {}", log.display())]
     Format { status: ExitStatus, log: PathBuf },
-    #[error("no broker runs")]
-    Gone,
     #[error("{kind} ended by itself, {status}; its log: {}", log.display())]
     Ended {
         kind: Kind,
@@ -150,7 +148,7 @@ impl Broker {
     }
 
     /// Ends the process at once, as a crash would.
-    pub fn kill(mut self) -> Result<(), Error> {
+    pub fn kill(&mut self) -> Result<(), Error> {
         let (kind, log) = (self.kind, self.log());
         if let Some(status) = self.child.try_wait().map_err(Error::io(kind))? {
             return Err(Error::Ended { kind, status, log });

@@ -95,11 +95,11 @@ impl<'a> Stage<'a> {
         if line != CRASH {
             return;
         }
-        // The place is filled again below, with a broker or with why there is none.
-        let ended = Err(Error::Gone);
-        self.first = std::mem::replace(&mut self.first, ended)
-            .and_then(Broker::kill)
-            .and_then(|()| Broker::start_again(&self.plan, self.places, START_MAX));
+        let Ok(first) = &mut self.first else {
+            return;
+        };
+        let again = |()| Broker::start_again(&self.plan, self.places, START_MAX);
+        self.first = first.kill().and_then(again);
     }
 
     /// Stops the brokers and looks at how they ended.
