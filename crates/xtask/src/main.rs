@@ -6,6 +6,7 @@ mod codegen;
 mod compat;
 mod test;
 mod tidy;
+mod toml_file;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::toml_file;
 
 /// A file longer than this asks to be two (STYLE.md, rule 8).
 const FILE_LINES_MAX: usize = 800;
@@ -175,9 +178,8 @@ fn file_name(path: &Path) -> String {
         .into_owned()
 }
 
-fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<T> {
-    let text = fs::read_to_string(path)?;
-    toml::from_str(&text).map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
+fn parse<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
+    toml_file::read(path).map_err(io::Error::other)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::results::{self, Outcome};
 use super::scenario::{Case, Scenario, Size, System};
 use super::statistics::Spread;
 use super::targets::{self, Target, short};
+use crate::toml_file;
 
 const PAGE: &str = "RESULTS.md";
 const PLOTS: &str = "plots";
@@ -22,7 +23,7 @@ const NOISE: f64 = 0.05;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
-    Targets(#[from] targets::Error),
+    Targets(#[from] toml_file::Error),
     #[error(transparent)]
     Results(#[from] results::Error),
 }

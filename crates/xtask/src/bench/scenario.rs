@@ -4,10 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::fs;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use crate::toml_file;
 
 /// Where scenarios lie, below the workspace's root.
 pub const DIRECTORY: &str = "bench/scenarios";
@@ -160,13 +162,8 @@ fn limit_default() -> u64 {
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{}: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("{}: {source}", path.display())]
-    Parse {
-        path: PathBuf,
-        source: toml::de::Error,
-    },
+    #[error(transparent)]
+    File(#[from] toml_file::Error),
     #[error("scenario {scenario}: `{{{word}}}` in case {case} has no line in [sizes]")]
     Word {
         scenario: String,
@@ -180,23 +177,15 @@ pub enum Error {
 /// All scenarios, in the order of the page.
 pub fn all(root: &Path) -> Result<Vec<Scenario>, Error> {
     let directory = root.join(DIRECTORY);
-    let failed = |path: &Path| {
-        let path = path.to_path_buf();
-        move |source| Error::Read { path, source }
-    };
     let mut scenarios = Vec::new();
-    for entry in fs::read_dir(&directory).map_err(failed(&directory))? {
-        let path = entry.map_err(failed(&directory))?.path();
+    let failed = || toml_file::Error::read(&directory);
+    for entry in fs::read_dir(&directory).map_err(failed())? {
+        let path = entry.map_err(failed())?.path();
         if path.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
-        let text = fs::read_to_string(&path).map_err(failed(&path))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let scenario = parse(&name, &text).map_err(|error| match error {
-            ParseError::Toml(source) => Error::Parse { path, source },
-            ParseError::Word(error) => error,
-        })?;
-        scenarios.push(scenario);
+        scenarios.push(whole(&name, toml_file::read(&path)?)?);
     }
     scenarios.sort_by_key(|scenario| scenario.order);
     Ok(scenarios)
@@ -213,24 +202,18 @@ pub fn choose(all: Vec<Scenario>, names: &[String]) -> Result<Vec<Scenario>, Err
     Ok(all.into_iter().filter(chosen).collect())
 }
 
-#[derive(Debug)]
-enum ParseError {
-    Toml(toml::de::Error),
-    Word(Error),
-}
-
-fn parse(name: &str, text: &str) -> Result<Scenario, ParseError> {
-    let mut scenario: Scenario = toml::from_str(text).map_err(ParseError::Toml)?;
+/// Gives a scenario its name, and looks whether each word in it has values.
+fn whole(name: &str, mut scenario: Scenario) -> Result<Scenario, Error> {
     scenario.name = name.to_owned();
     for case in &scenario.cases {
         for line in case.lines() {
             for word in words(line) {
                 if word != BOOTSTRAP && !scenario.sizes.contains_key(word) {
-                    return Err(ParseError::Word(Error::Word {
+                    return Err(Error::Word {
                         scenario: name.to_owned(),
                         case: case.name.clone(),
                         word: word.to_owned(),
-                    }));
+                    });
                 }
             }
         }

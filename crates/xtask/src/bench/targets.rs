@@ -1,12 +1,12 @@
 //! The targets of the project, from `bench/targets.toml`, held against what was measured.
 
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::path::Path;
 
 use serde::Deserialize;
 
 use super::results::Outcome;
 use super::scenario::System;
+use crate::toml_file;
 
 const FILE: &str = "bench/targets.toml";
 
@@ -30,26 +30,9 @@ pub struct Target {
     pub at_least: Option<f64>,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("{}: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("{}: {source}", path.display())]
-    Parse {
-        path: PathBuf,
-        source: toml::de::Error,
-    },
-}
-
-pub fn all(root: &Path) -> Result<Vec<Target>, Error> {
-    let path = root.join(FILE);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(source) => return Err(Error::Read { path, source }),
-    };
-    let file: Result<File, _> = toml::from_str(&text);
-    file.map(|file| file.target)
-        .map_err(|source| Error::Parse { path, source })
+pub fn all(root: &Path) -> Result<Vec<Target>, toml_file::Error> {
+    let file: File = toml_file::read(&root.join(FILE))?;
+    Ok(file.target)
 }
 
 /// What came of a target.

@@ -28,9 +28,16 @@ systems = ["kafka"]
 sizes = ["full", "smoke"]
 "#;
 
+fn read(text: &str) -> Result<Scenario, Error> {
+    whole(
+        "produce",
+        toml::from_str(text).expect("a scenario's fields"),
+    )
+}
+
 #[test]
 fn words_are_replaced_by_size() {
-    let scenario = parse("produce", TEXT).expect("a scenario");
+    let scenario = read(TEXT).expect("a scenario");
     let filled = |size| scenario.fill(&scenario.cases[0].load, size, "h:1");
     expect!["ottla bench produce --bytes 3000 --topic a --rate 1.5"].assert_eq(&filled(Size::Full));
     expect!["ottla bench produce --bytes 1 --topic c --rate 0.5"].assert_eq(&filled(Size::Smoke));
@@ -40,7 +47,7 @@ fn words_are_replaced_by_size() {
 
 #[test]
 fn cases_run_where_they_say_and_smoke_needs_this_tree_alone() {
-    let scenario = parse("produce", TEXT).expect("a scenario");
+    let scenario = read(TEXT).expect("a scenario");
     let mut said = String::new();
     for size in [Size::Full, Size::Quick, Size::Smoke] {
         for case in &scenario.cases {
@@ -66,9 +73,7 @@ fn cases_run_where_they_say_and_smoke_needs_this_tree_alone() {
 #[test]
 fn a_word_without_a_size_is_an_error() {
     let text = TEXT.replace("rate = [", "other = [");
-    let Err(ParseError::Word(error)) = parse("produce", &text) else {
-        panic!("it was read");
-    };
+    let error = read(&text).expect_err("a word is missing");
     expect!["scenario produce: `{rate}` in case one has no line in [sizes]"]
         .assert_eq(&error.to_string());
 }
@@ -89,7 +94,7 @@ fn the_scenarios_of_the_project_are_whole_and_their_names_unique() {
 
 #[test]
 fn an_unknown_name_is_an_error() {
-    let scenario = parse("produce", TEXT).expect("a scenario");
+    let scenario = read(TEXT).expect("a scenario");
     let error = choose(vec![scenario], &["prodcue".to_owned()]).expect_err("no such scenario");
     expect!["no scenario is called `prodcue`; --list shows them"].assert_eq(&error.to_string());
 }
