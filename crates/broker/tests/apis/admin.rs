@@ -2,8 +2,7 @@
 //! and what is still there after a restart.
 
 use std::io::Read;
-use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::net::TcpStream;
 
 use expect_test::expect;
 use ottla_protocol::Str;
@@ -24,6 +23,7 @@ use ottla_protocol::messages::update_features_request::FeatureUpdateKey;
 use ottla_protocol::messages::*;
 
 use crate::client::Client;
+use crate::{with_broker, with_client};
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -34,10 +34,6 @@ const GROUP: i8 = 32;
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
-
-fn with_broker(dir: &Path, test: impl FnOnce(SocketAddr)) {
-    crate::with_broker(&[dir], &[], test);
-}
 
 /// Type and name of a resource, and what to do to its keys: name, operation, value.
 type Alteration<'a> = (i8, &'a str, &'a [(&'a str, i8, &'a str)]);
@@ -174,8 +170,7 @@ fn a_change_of_configuration_is_seen_at_once_and_outlives_a_restart() {
         max.message.bytes=2000@2 message.max.bytes=2000@2 message.max.bytes=1048588@5
         retention.ms=5000@1 retention.ms=5000@1 log.retention.ms=9000@3 log.retention.hours=168@5
     "#]];
-    with_broker(dir.path(), |address| {
-        let mut client = Client::connect(address);
+    with_client(dir.path(), |client| {
         client.create_topic("orders", 1);
         let answers = client.alter(&[
             (
@@ -201,8 +196,7 @@ fn a_change_of_configuration_is_seen_at_once_and_outlives_a_restart() {
         .assert_eq(&answers);
         changed.assert_eq(&client.describe(TOPIC, "orders", &keys));
     });
-    with_broker(dir.path(), |address| {
-        let mut client = Client::connect(address);
+    with_client(dir.path(), |client| {
         changed.assert_eq(&client.describe(TOPIC, "orders", &keys));
         let described = client.describe(GROUP, "g", &["consumer.session.timeout.ms"])
             + &client.describe(CLIENT_METRICS, "m", &["interval.ms"])
@@ -233,8 +227,7 @@ fn a_change_of_configuration_is_seen_at_once_and_outlives_a_restart() {
 #[test]
 fn each_resource_has_its_own_refusal() {
     let dir = tempfile::tempdir().unwrap();
-    with_broker(dir.path(), |address| {
-        let mut client = Client::connect(address);
+    with_client(dir.path(), |client| {
         client.create_topic("orders", 1);
         let answers = client.alter(&[
             (TOPIC, "orders", &[("retention.ms", SET, "5000")]),
@@ -280,8 +273,7 @@ fn each_resource_has_its_own_refusal() {
 #[test]
 fn a_topic_that_comes_again_has_nothing_of_the_one_before() {
     let dir = tempfile::tempdir().unwrap();
-    with_broker(dir.path(), |address| {
-        let mut client = Client::connect(address);
+    with_client(dir.path(), |client| {
         client.create_topic("orders", 1);
         client.alter(&[(TOPIC, "orders", &[("retention.ms", SET, "5000")])]);
         let request = DeleteTopicsRequest {
@@ -306,7 +298,7 @@ fn a_topic_that_comes_again_has_nothing_of_the_one_before() {
 #[test]
 fn a_lower_limit_of_connections_counts_from_the_next_one() {
     let dir = tempfile::tempdir().unwrap();
-    with_broker(dir.path(), |address| {
+    with_broker(&[dir.path()], &[], |address| {
         let mut client = Client::connect(address);
         client.alter(&[(BROKER, "", &[("max.connections.per.ip", SET, "1")])]);
         let mut second = TcpStream::connect(address).unwrap();
@@ -319,8 +311,7 @@ fn a_lower_limit_of_connections_counts_from_the_next_one() {
 #[test]
 fn quotas_and_features_outlive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    with_broker(dir.path(), |address| {
-        let mut client = Client::connect(address);
+    with_client(dir.path(), |client| {
         let user = EntityData {
             entity_type: "user".into(),
             entity_name: Some("u".into()),
@@ -370,8 +361,7 @@ fn quotas_and_features_outlive_a_restart() {
         };
         assert_eq!(client.call(&request).error_code, 95);
     });
-    with_broker(dir.path(), |address| {
-        let mut client = Client::connect(address);
+    with_client(dir.path(), |client| {
         let entries = client
             .call(&DescribeClientQuotasRequest::default())
             .entries
@@ -399,8 +389,7 @@ fn quotas_and_features_outlive_a_restart() {
 #[test]
 fn a_cluster_of_one_describes_itself() {
     let dir = tempfile::tempdir().unwrap();
-    with_broker(dir.path(), |address| {
-        let mut client = Client::connect(address);
+    with_client(dir.path(), |client| {
         client.create_topic("orders", 1);
         let partition = PartitionData::default();
         let log = TopicData {
@@ -485,8 +474,7 @@ fn clients_are_asked_for_the_metrics_that_their_subscriptions_name() {
     let dir = tempfile::tempdir().unwrap();
     let these_clients = format!("client_id={}.*", Client::ID);
     let subscription = [("metrics", SET, "a.,b."), ("match", SET, &these_clients)];
-    with_broker(dir.path(), |address| {
-        let mut client = Client::connect(address);
+    with_client(dir.path(), |client| {
         let none = client.call(&GetTelemetrySubscriptionsRequest::default());
         assert_eq!((none.error_code, none.requested_metrics.len()), (0, 0));
         assert!(!none.client_instance_id.is_zero());
@@ -525,7 +513,7 @@ fn clients_are_asked_for_the_metrics_that_their_subscriptions_name() {
         push.client_instance_id = Default::default();
         assert_eq!(client.call(&push).error_code, 42);
     });
-    with_broker(dir.path(), |address| {
+    with_broker(&[dir.path()], &[], |address| {
         let mut client = Client::connect(address);
         let granted = client.call(&GetTelemetrySubscriptionsRequest::default());
         assert_eq!(granted.requested_metrics, ["a.", "b."]);
@@ -544,7 +532,7 @@ fn replicas_move_between_log_directories() {
     let (a, b) = (root.join("a"), root.join("b"));
     let paths = [a.display().to_string(), b.display().to_string()];
     let mut at_the_end = String::new();
-    crate::with_broker(&[&a, &b], &[], |address| {
+    with_broker(&[&a, &b], &[], |address| {
         let mut client = Client::connect(address);
         assert_eq!(
             client.move_to("none", &root.join("c").display().to_string()),
@@ -577,7 +565,7 @@ fn replicas_move_between_log_directories() {
         at_the_end = to.clone();
     });
     // The metadata says so too: nothing is noted anew at the next start.
-    crate::with_broker(&[&a, &b], &[], |address| {
+    with_broker(&[&a, &b], &[], |address| {
         let replicas = Client::connect(address).replicas();
         assert!(replicas.contains(&(at_the_end, "moved".to_string(), 0, false)));
     });

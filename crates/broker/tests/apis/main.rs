@@ -12,6 +12,8 @@ use std::path::Path;
 
 use ottla_config::BrokerConfig;
 
+use client::Client;
+
 /// Starts a broker with its logs in `dirs`, runs `test` against its address on this thread, and stops it.
 fn with_broker(dirs: &[&Path], settings: &[&str], test: impl FnOnce(SocketAddr)) {
     let dirs: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
@@ -29,4 +31,9 @@ fn with_broker(dirs: &[&Path], settings: &[&str], test: impl FnOnce(SocketAddr))
     let broker = runtime.block_on(ottla_broker::start(config)).unwrap();
     test(broker.addresses()[0].1);
     runtime.block_on(broker.stop());
+}
+
+/// As [`with_broker`] with the broker's own settings and its logs in `dir`, for a test that needs one client.
+fn with_client(dir: &Path, test: impl FnOnce(&mut Client)) {
+    with_broker(&[dir], &[], |address| test(&mut Client::connect(address)));
 }

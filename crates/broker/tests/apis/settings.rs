@@ -2,7 +2,6 @@
 //! it is deleted.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use expect_test::expect;
 use ottla_config::{Check, Key, Kind, ResourceType, Update, keys};
@@ -14,15 +13,12 @@ use ottla_protocol::messages::incremental_alter_configs_request::{
 use ottla_protocol::messages::*;
 
 use crate::client::Client;
+use crate::with_client;
 
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 /// The name of the topic, group and subscription whose settings change.
 const NAME: &str = "subject";
-
-fn with_broker(dir: &Path, test: impl FnOnce(&mut Client)) {
-    crate::with_broker(&[dir], &[], |address| test(&mut Client::connect(address)));
-}
 
 /// What may have settings, by type and name.
 type Resource = (ResourceType, &'static str);
@@ -145,7 +141,7 @@ fn what_may_change_changes_lasts_and_goes_back() {
     let mut set: Vec<(Resource, &str, String)> = Vec::new();
     let mut fixed = String::new();
     let mut before = Vec::new();
-    with_broker(dir.path(), |client| {
+    with_client(dir.path(), |client| {
         client.create_topic(NAME, 1);
         before = subjects
             .iter()
@@ -176,7 +172,7 @@ fn what_may_change_changes_lasts_and_goes_back() {
         4 cordoned.log.dirs
     "#]]
     .assert_eq(&fixed);
-    with_broker(dir.path(), |client| {
+    with_client(dir.path(), |client| {
         check_set(client, &set);
         for (resource, key, _) in &set {
             // The cluster's own minimum of in-sync replicas cannot be deleted (ELR).
@@ -186,7 +182,7 @@ fn what_may_change_changes_lasts_and_goes_back() {
         }
         check_before(client, &subjects, &before);
     });
-    with_broker(dir.path(), |client| {
+    with_client(dir.path(), |client| {
         check_before(client, &subjects, &before)
     });
 }
