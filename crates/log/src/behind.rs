@@ -128,6 +128,19 @@ impl Stale {
         behind.is_due.store(true, Ordering::Release);
     }
 
+    /// What is checkpointed of the directory's logs may be behind in every file.
+    pub fn note_all_files(&self) {
+        for file in Checkpointed::ALL {
+            self.note_all(file);
+        }
+    }
+
+    /// Any of the files may have lines of logs that are gone.
+    pub fn note_gone(&self) {
+        self.note_all_files();
+        self.gone.store(true, Ordering::Release);
+    }
+
     /// The lines of a log that is gone have to go before another one has its name.
     pub fn forget(&self, partition: &TopicPartition) {
         let mut written = self.written();

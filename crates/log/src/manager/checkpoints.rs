@@ -66,13 +66,6 @@ impl LogManager {
             .inspect_err(|_| dir.stale.gone.store(true, Ordering::Release))
     }
 
-    /// What is checkpointed of logs in the directory is behind.
-    pub(super) fn note_all_stale(dir: &LogDir) {
-        for file in Checkpointed::ALL {
-            dir.stale.note_all(file);
-        }
-    }
-
     fn write_if_due(&self, file: Checkpointed, dir: &Arc<LogDir>) -> Result<(), StorageError> {
         let behind = dir.stale.behind(file);
         if !behind.is_due.load(Ordering::Acquire) {

@@ -110,8 +110,7 @@ pub(super) fn load(
         } = listed;
         // A log may have gone just before a crash.
         if checkpoints.name_more_than(&live) {
-            LogManager::note_all_stale(&open.dir);
-            open.dir.stale.gone.store(true, Ordering::Release);
+            open.dir.stale.note_gone();
         }
         if !live.is_empty() && !open.is_clean() {
             summary.unclean_dirs += 1;

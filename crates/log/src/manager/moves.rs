@@ -298,8 +298,7 @@ impl LogManager {
         }
         self.moves.remove(one);
         // The files there may have a line of the log that does not come.
-        Self::note_all_stale(&one.target);
-        one.target.stale.gone.store(true, Ordering::Release);
+        one.target.stale.note_gone();
     }
 
     fn copy_and_switch(
@@ -320,7 +319,7 @@ impl LogManager {
                 }
             }
             self.moves.announce(one, relocation.recovery_point());
-            Self::note_all_stale(&one.target);
+            one.target.stale.note_all_files();
             self.checkpoint_dir(&one.target)
                 .map_err(MoveError::Target)?;
             relocation.catch_up(carrier.pace)?;
@@ -348,9 +347,8 @@ impl LogManager {
         source.log_count.fetch_sub(1, Ordering::Relaxed);
         one.target.log_count.fetch_add(1, Ordering::Relaxed);
         self.moves.remove(one);
-        Self::note_all_stale(&source);
-        source.stale.gone.store(true, Ordering::Release);
-        Self::note_all_stale(&one.target);
+        source.stale.note_gone();
+        one.target.stale.note_all_files();
         if finished.is_durable {
             let due_ms = now_ms.saturating_add(one.log.config().file_delete_delay_ms);
             let deletes = &self.dirs.environment.deletes;

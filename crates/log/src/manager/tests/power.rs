@@ -46,14 +46,38 @@ fn told(manager: &LogManager) -> Vec<String> {
     logs
 }
 
+/// A directory whose disk loses at a power cut what was not synced.
+struct Site {
+    root: tempfile::TempDir,
+    platter: Arc<Platter>,
+    random: fastrand::Rng,
+}
+
+impl Site {
+    fn new(seed: u64) -> Self {
+        Self {
+            root: tempfile::tempdir().unwrap(),
+            platter: Arc::default(),
+            random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    fn start(&self) -> (Arc<LogManager>, LoadSummary) {
+        let disk = Disk::with_faults(self.platter.clone());
+        start_on(disk, &[self.root.path()], 0)
+    }
+
+    fn cut_power(&mut self) {
+        let root = self.root.path();
+        self.platter.cut_power_below(root, &mut self.random);
+    }
+}
+
 #[test]
 fn after_a_clean_stop_a_power_cut_loses_nothing() {
     for seed in 0..64 {
-        let root = tempfile::tempdir().unwrap();
-        let platter = Arc::new(Platter::default());
-        let start = || start_on(Disk::with_faults(platter.clone()), &[root.path()], 0);
-        let mut random = fastrand::Rng::with_seed(seed);
-        let (manager, _) = start();
+        let mut site = Site::new(seed);
+        let (manager, _) = site.start();
         create(&manager, "untouched", 0);
         let led = create(&manager, "led", 0);
         led.assign_epoch_start_offset(3, 0).unwrap();
@@ -69,9 +93,9 @@ fn after_a_clean_stop_a_power_cut_loses_nothing() {
         manager.shutdown(9);
         let expected = told(&manager);
         drop((manager, led, flushed, rolled, moved));
-        platter.cut_power_below(root.path(), &mut random);
+        site.cut_power();
 
-        let (manager, summary) = start();
+        let (manager, summary) = site.start();
         assert_eq!(manager.previous_broker_epoch(), Some(9), "seed {seed}");
         assert_eq!(summary.notes, [], "seed {seed}");
         assert_eq!(told(&manager), expected, "seed {seed}");
@@ -82,11 +106,8 @@ fn after_a_clean_stop_a_power_cut_loses_nothing() {
 #[test]
 fn what_recovery_cut_stays_cut() {
     for seed in 0..64 {
-        let root = tempfile::tempdir().unwrap();
-        let platter = Arc::new(Platter::default());
-        let start = || start_on(Disk::with_faults(platter.clone()), &[root.path()], 0);
-        let mut random = fastrand::Rng::with_seed(seed);
-        let (manager, _) = start();
+        let mut site = Site::new(seed);
+        let (manager, _) = site.start();
         let log = create(&manager, "torn", 0);
         for sequence in 0..4 {
             send(&log, sequence).unwrap();
@@ -97,14 +118,14 @@ fn what_recovery_cut_stays_cut() {
             send(&log, sequence).unwrap();
         }
         drop((manager, log));
-        platter.cut_power_below(root.path(), &mut random);
-        let (manager, _) = start();
+        site.cut_power();
+        let (manager, _) = site.start();
         manager.shutdown(9);
         let expected = told(&manager);
         drop(manager);
-        platter.cut_power_below(root.path(), &mut random);
+        site.cut_power();
 
-        let (manager, summary) = start();
+        let (manager, summary) = site.start();
         assert_eq!(summary.notes, [], "seed {seed}");
         assert_eq!(told(&manager), expected, "seed {seed}");
     }
