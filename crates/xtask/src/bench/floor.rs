@@ -1,8 +1,9 @@
 //! The least that a machine must do for the same bytes: three small servers, each a process of its own.
 //!
 //! One receives requests on loopback, computes their CRC-32C and writes them to files in the page cache;
-//! one sends cached files; one passes records on (`relay.rs`). Invariant: no protocol, no copy and no thread beyond that. The parent
-//! (`run`) is the other end of the socket, so the child's accounting holds the server's work alone.
+//! one sends cached files; one passes records on (`relay.rs`). Invariant: no protocol, no copy and no
+//! thread beyond that. The parent (`run`) is the other end of the socket, so the child's accounting holds
+//! the server's work alone.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -67,7 +68,8 @@ pub fn serve(options: &Options) -> io::Result<()> {
     println!("{}", listener.local_addr()?.port());
     match options.work {
         Work::Receive => receive(options, &mut listener.accept()?.0)?,
-        Work::Sendfile | Work::Copy => send(options, &mut listener.accept()?.0)?,
+        Work::Sendfile => send(options, &mut listener.accept()?.0, false)?,
+        Work::Copy => send(options, &mut listener.accept()?.0, true)?,
         Work::Relay => relay::serve(&listener, &mut create(options)?, options.request_bytes)?,
     }
     io::stdin().read_to_end(&mut Vec::new())?;
@@ -92,25 +94,22 @@ fn receive(options: &Options, stream: &mut TcpStream) -> io::Result<()> {
     stream.write_all(&checksum.to_be_bytes())
 }
 
-fn send(options: &Options, stream: &mut TcpStream) -> io::Result<()> {
+fn send(options: &Options, stream: &mut TcpStream, by_copy: bool) -> io::Result<()> {
     for index in 0..options.files {
         let file = File::open(file(&options.directory, index))?;
         let length = file.metadata()?.len();
         let mut position = 0;
         let mut buffer = vec![0; COPY_BYTES.min(options.request_bytes)];
         while position < length {
-            position += match options.work {
-                Work::Copy => {
-                    let count = file.read_at(&mut buffer, position)?;
-                    stream.write_all(&buffer[..count])?;
-                    count as u64
-                }
-                Work::Sendfile | Work::Receive | Work::Relay => {
-                    let mut from = position;
-                    rustix::fs::sendfile(&*stream, &file, Some(&mut from), options.request_bytes)?
-                        as u64
-                }
+            let count = if by_copy {
+                let count = file.read_at(&mut buffer, position)?;
+                stream.write_all(&buffer[..count])?;
+                count
+            } else {
+                let mut from = position;
+                rustix::fs::sendfile(&*stream, &file, Some(&mut from), options.request_bytes)?
             };
+            position += count as u64;
         }
     }
     Ok(())
@@ -172,16 +171,16 @@ pub fn run(line: &str, directory: &Path) -> Result<Metrics, Error> {
             if !schedule.is_possible() {
                 return Err(wrong());
             }
-            watched(&options, |port| Ok(relay::measure(port, &schedule)?))
+            watched(&options, |port| relay::measure(port, &schedule))
         }
-        ("receive", []) => measure(&options),
+        ("receive", []) => measure(&options, produce),
         ("send", []) => {
             fs::create_dir_all(directory)?;
             fill(&options)?;
             options.work = Work::Sendfile;
-            let by_kernel = measure(&options)?;
+            let by_kernel = measure(&options, consume)?;
             options.work = Work::Copy;
-            let by_copy = measure(&options)?;
+            let by_copy = measure(&options, consume)?;
             let cost = |metrics: &Metrics| metrics.get("cpu_seconds").unwrap_or(f64::INFINITY);
             let kernel_wins = cost(&by_kernel) <= cost(&by_copy);
             Ok(if kernel_wins { by_kernel } else { by_copy })
@@ -244,14 +243,14 @@ fn watched(
     Ok(metrics)
 }
 
-fn measure(options: &Options) -> Result<Metrics, Error> {
+/// What the server costs while `other_end` moves the bytes, and says how many they were.
+fn measure(
+    options: &Options,
+    other_end: fn(&Options, TcpStream) -> Result<u64, Error>,
+) -> Result<Metrics, Error> {
     watched(options, |port| {
         let began = Instant::now();
-        let stream = TcpStream::connect(("127.0.0.1", port))?;
-        let bytes = match options.work {
-            Work::Sendfile | Work::Copy => consume(stream)?,
-            Work::Receive | Work::Relay => produce(options, stream)?,
-        };
+        let bytes = other_end(options, TcpStream::connect(("127.0.0.1", port))?)?;
         let seconds = began.elapsed().as_secs_f64();
         Ok(Metrics::from_iter([
             ("seconds", seconds),
@@ -279,7 +278,7 @@ fn produce(options: &Options, mut stream: TcpStream) -> Result<u64, Error> {
     Ok(total)
 }
 
-fn consume(mut stream: TcpStream) -> Result<u64, Error> {
+fn consume(_: &Options, mut stream: TcpStream) -> Result<u64, Error> {
     let mut block = vec![0; CLIENT_BYTES];
     let mut total = 0;
     loop {

@@ -16,6 +16,7 @@ use hdrhistogram::Histogram;
 
 use super::super::metrics::Metrics;
 use super::super::stop;
+use super::Error;
 
 /// What the server takes with one call.
 const TURN_BYTES: usize = 1 << 20;
@@ -78,7 +79,7 @@ impl Schedule {
 }
 
 /// Sends by the schedule, which is a possible one, to the server at `port`, and says how long records took to the reader.
-pub fn measure(port: u16, schedule: &Schedule) -> io::Result<Metrics> {
+pub fn measure(port: u16, schedule: &Schedule) -> Result<Metrics, Error> {
     let connect = || {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
@@ -86,7 +87,7 @@ pub fn measure(port: u16, schedule: &Schedule) -> io::Result<Metrics> {
     };
     let (sender, reader) = (connect()?, connect()?);
     let began = Instant::now();
-    let latencies = thread::scope(|scope| {
+    let latencies = thread::scope(|scope| -> io::Result<_> {
         let answers = sender.try_clone()?;
         let answered = scope.spawn(move || drain(answers));
         let received = scope.spawn(move || receive(reader, schedule.record_bytes, began));
@@ -96,6 +97,9 @@ pub fn measure(port: u16, schedule: &Schedule) -> io::Result<Metrics> {
         join(answered)?;
         join(received)
     })?;
+    if stop::is_asked() {
+        return Err(Error::Interrupted);
+    }
     let seconds = began.elapsed().as_secs_f64();
     let mut metrics = Metrics::from_iter([
         ("seconds", seconds),

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn every_record_comes_through_and_is_in_a_file() -> io::Result<()> {
+fn every_record_comes_through_and_is_in_a_file() -> Result<(), Error> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("records");
     let mut files = [File::create(&path)?];
@@ -17,7 +17,7 @@ fn every_record_comes_through_and_is_in_a_file() -> io::Result<()> {
         let served = scope.spawn(|| serve(&listener, &mut files, schedule.record_bytes));
         let metrics = measure(port, &schedule)?;
         join(served)?;
-        Ok::<_, io::Error>(metrics)
+        Ok::<_, Error>(metrics)
     })?;
     assert_eq!(metrics.get("records"), Some(100_000.0));
     // A wake-up takes microseconds.
