@@ -5,6 +5,7 @@
 //! each scenario, so that scenarios can be run one by one.
 
 mod account;
+mod caches;
 pub mod floor;
 mod load;
 mod metrics;

@@ -4,9 +4,8 @@
 //! script over librdkafka. `idle N` waits, `cold` empties the page cache of the broker's files, `nothing`
 //! does nothing. Called by `run.rs`.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::metrics::Metrics;
-use super::{parse, stop};
+use super::{caches, parse, stop};
 use crate::clients::{Places, install, process};
 
 /// The script over librdkafka, below the workspace's root.
@@ -72,7 +71,7 @@ pub fn run(line: &str, around: &Surroundings<'_>, limit: Duration) -> Result<Met
         ["nothing"] => Ok(Metrics::default()),
         ["idle", seconds] => idle(line, seconds),
         ["cold"] => {
-            make_cold(around.data).map_err(Error::io(around.data.display()))?;
+            caches::forget_files(around.data).map_err(Error::io(around.data.display()))?;
             Ok(Metrics::default())
         }
         _ => Program::start(line, around)?.wait(limit),
@@ -92,25 +91,6 @@ fn idle(line: &str, seconds: &str) -> Result<Metrics, Error> {
         thread::sleep(POLL);
     }
     Ok(Metrics::from_iter([("seconds", seconds)]))
-}
-
-/// Writes everything below `directory` to the disk, and lets the page cache forget it.
-fn make_cold(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            make_cold(&path)?;
-        } else {
-            let file = match File::open(&path) {
-                // Brokers remove files, too.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                file => file?,
-            };
-            file.sync_all()?;
-            rustix::fs::fadvise(file.as_fd(), 0, None, rustix::fs::Advice::DontNeed)?;
-        }
-    }
-    Ok(())
 }
 
 /// A load that is a process. One that is dropped is killed.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::account::Watch;
+use super::caches;
 use super::floor;
 use super::load::{self, Program, Surroundings};
 use super::metrics::Metrics;
@@ -36,6 +37,8 @@ pub enum Error {
     Load(#[from] load::Error),
     #[error(transparent)]
     Floor(#[from] floor::Error),
+    #[error(transparent)]
+    Caches(#[from] caches::Error),
     #[error("{what}: {source}")]
     Io { what: String, source: io::Error },
     #[error("{} has {free_gb:.1} GB free, and scenario {scenario} needs {needed_gb:.1}", path.display())]
@@ -219,6 +222,9 @@ impl Turn<'_> {
         let stopped = stopping.elapsed();
         // It goes on against nobody, or has failed already; both are as they should be.
         drop(background);
+        if case.drop_caches {
+            caches::drop_all()?;
+        }
         let begin = Instant::now();
         self.again()?;
         let mut figures = self.measured(case, Some(begin))?;

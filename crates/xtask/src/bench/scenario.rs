@@ -132,6 +132,9 @@ pub struct Case {
     pub background_seconds: Option<String>,
     /// Stop the broker and start it on its data; the clock runs from the start of the new process.
     pub restart: Option<Restart>,
+    /// Let the kernel forget everything between that stop and the start (`caches.rs`), as after a boot.
+    #[serde(default)]
+    pub drop_caches: bool,
     /// What is measured.
     pub load: String,
     /// What the floor does instead.
@@ -170,6 +173,10 @@ pub enum Error {
         case: String,
         word: String,
     },
+    #[error(
+        "scenario {scenario}: case {case} has `drop_caches`, which lies between a stop and a start, and no `restart`"
+    )]
+    NoRestart { scenario: String, case: String },
     #[error("no scenario is called `{name}`; --list shows them")]
     Unknown { name: String },
 }
@@ -202,10 +209,16 @@ pub fn choose(all: Vec<Scenario>, names: &[String]) -> Result<Vec<Scenario>, Err
     Ok(all.into_iter().filter(chosen).collect())
 }
 
-/// Gives a scenario its name, and looks whether each word in it has values.
+/// Gives a scenario its name, and looks whether each word in it has values and each case makes sense.
 fn whole(name: &str, mut scenario: Scenario) -> Result<Scenario, Error> {
     scenario.name = name.to_owned();
     for case in &scenario.cases {
+        if case.drop_caches && case.restart.is_none() {
+            return Err(Error::NoRestart {
+                scenario: name.to_owned(),
+                case: case.name.clone(),
+            });
+        }
         for line in case.lines() {
             for word in words(line) {
                 if word != BOOTSTRAP && !scenario.sizes.contains_key(word) {

@@ -79,6 +79,21 @@ fn a_word_without_a_size_is_an_error() {
 }
 
 #[test]
+fn caches_are_dropped_where_a_case_asks_for_it_and_only_between_stop_and_start() {
+    let text = TEXT.replace("name = \"two\"", "name = \"two\"\ndrop_caches = true");
+    let error = read(&text).expect_err("nothing is stopped");
+    expect!["scenario produce: case two has `drop_caches`, which lies between a stop and a start, and no `restart`"]
+        .assert_eq(&error.to_string());
+    let text = text.replace(
+        "drop_caches = true",
+        "drop_caches = true\nrestart = \"kill\"",
+    );
+    let scenario = read(&text).expect("a scenario");
+    let dropped: Vec<_> = scenario.cases.iter().map(|case| case.drop_caches).collect();
+    assert_eq!(dropped, [false, true]);
+}
+
+#[test]
 fn the_scenarios_of_the_project_are_whole_and_their_names_unique() {
     let scenarios = all(&crate::test::workspace_root()).expect("they can be read");
     for scenario in &scenarios {
