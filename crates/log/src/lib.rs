@@ -56,6 +56,7 @@ mod tail;
 #[cfg(test)]
 mod testing;
 mod truncate;
+mod turns;
 mod txn_index;
 
 pub use append::{AppendInfo, FlushReason, LeaderAppend};

@@ -33,6 +33,7 @@ use crate::recovery::{self, Recovered};
 use crate::scan::{LARGE_WINDOW, Scan};
 use crate::segment::Segment;
 use crate::tail::Tail;
+use crate::turns::Turns;
 
 /// What is known about a log before its files are looked at.
 #[derive(Debug, Clone)]
@@ -49,6 +50,8 @@ pub struct OpenOptions {
     pub topic_id: Option<Uuid>,
     /// The directory's name, if it is not `topic-partition`.
     pub dir_name: Option<String>,
+    /// Of the logs that are opened side by side, how many may be read through at a time; `None`: all.
+    pub recoveries: Option<Arc<Turns>>,
     pub now_ms: i64,
 }
 
@@ -62,6 +65,7 @@ impl OpenOptions {
             is_there: false,
             topic_id,
             dir_name: None,
+            recoveries: None,
             now_ms,
         }
     }
@@ -138,6 +142,7 @@ pub(crate) struct Loader<'a> {
     pub is_untouched: bool,
     /// Of its files, those reserved behind their ends included.
     blocks: u64,
+    /// `leader-epoch-checkpoint` was seen in the directory.
     has_epoch_file: bool,
     pub report: RecoveryReport,
 }
@@ -441,6 +446,7 @@ impl Loader<'_> {
         for entry in std::fs::read_dir(&*dir).context("list", &*dir)? {
             let entry = entry.context("list", &*dir)?;
             let file_name = entry.file_name();
+            self.has_epoch_file |= file_name == LEADER_EPOCH_CHECKPOINT;
             let Some(name) = file_name.to_str().and_then(parse_file_name) else {
                 continue;
             };
@@ -559,15 +565,14 @@ impl Loader<'_> {
 
     /// The epochs as checkpointed; built from the batches if the file is damaged, or missing though there are some.
     fn load_epochs(&mut self, segments: &[Arc<Segment>]) -> Result<EpochCache, OpenError> {
-        if self.is_fresh {
+        // Where there are no batches, an epoch says nothing that the next leader does not say again.
+        let is_unused = self.is_untouched && segments.iter().all(|s| s.base_offset == 0);
+        if self.is_fresh || is_unused {
             return Ok(EpochCache::default());
         }
         let path = self.path().join(LEADER_EPOCH_CHECKPOINT);
         match checkpoint::read_epochs(&path).context("read", &path)? {
-            Loaded::Present(entries) => {
-                self.has_epoch_file = true;
-                return Ok(EpochCache::from_entries(entries));
-            }
+            Loaded::Present(entries) => return Ok(EpochCache::from_entries(entries)),
             Loaded::Damaged(fault) => self.note(RecoveryNote::CheckpointIgnored { path, fault }),
             Loaded::Absent => {}
         }

@@ -102,6 +102,7 @@ pub(crate) fn recover(
     let (mut end_offset, scanned) = if options.is_clean || recovery.loader.is_untouched {
         recovery.find_end(had_snapshots)?
     } else {
+        let _turn = options.recoveries.as_ref().map(|turns| turns.take());
         recovery.scan_unflushed()?
     };
     if end_offset < options.recovery_point {

@@ -5,6 +5,7 @@
 //! Called by [`LogManager::start`](super::LogManager::start).
 
 use std::collections::{HashMap, HashSet};
+use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -27,11 +28,18 @@ use crate::names::{
     parse_dir_name,
 };
 use crate::open::{OpenOptions, RecoveryNote};
+use crate::turns::Turns;
 
 /// The metadata log, which is opened by its own keeper.
 const METADATA_TOPIC: &str = "__cluster_metadata";
 /// Tiered storage keeps copies of indexes here.
 const REMOTE_INDEX_CACHE: &str = "remote-log-index-cache";
+/// Threads that look at a directory's logs side by side, where there are many. With cold caches each log waits for a
+/// handful of small reads, so what counts is how many of them the disk has before it. How many logs are read through at a
+/// time is for `num.recovery.threads.per.data.dir` to say ([`OpenOptions::recoveries`]).
+const LOAD_THREADS_PER_DIR_MAX: usize = 16;
+/// Logs that are worth a thread.
+const LOGS_PER_THREAD: usize = 64;
 /// How often progress is told.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -103,6 +111,7 @@ pub(super) fn load(
         );
     }
     let unfinished = settle_futures(dirs, &mut listed, now_ms);
+    let recoveries_per_dir = settings.recovery_threads_per_dir.max(1);
     let mut jobs = Vec::new();
     for (at, (open, listed)) in dirs.dirs().iter().zip(listed).enumerate() {
         let Listed {
@@ -116,12 +125,20 @@ pub(super) fn load(
             summary.unclean_dirs += 1;
             tracing::info!(dir = %open.dir.path().display(), logs = live.len(), "recovering after an unclean stop");
         }
-        jobs.extend(
-            live.into_iter()
-                .map(|partition| checkpoints.job(open, at, partition, now_ms)),
-        );
+        let recoveries = Arc::new(Turns::new(recoveries_per_dir));
+        jobs.extend(live.into_iter().enumerate().map(|(position, partition)| {
+            let mut job = checkpoints.job(open, at, partition, now_ms);
+            job.options.recoveries = Some(Arc::clone(&recoveries));
+            (position, job)
+        }));
     }
-    let threads = settings.recovery_threads_per_dir.max(1) * dirs.dirs().len();
+    // All disks have something to do until the end.
+    jobs.sort_by_key(|(position, _)| *position);
+    let jobs: Vec<Job> = jobs.into_iter().map(|(_, job)| job).collect();
+    let dir_count = dirs.dirs().len();
+    let threads = (jobs.len().div_ceil(LOGS_PER_THREAD))
+        .min(LOAD_THREADS_PER_DIR_MAX * dir_count)
+        .max(recoveries_per_dir * dir_count);
     let mut logs: HashMap<TopicPartition, Arc<Log>> = HashMap::with_capacity(jobs.len());
     let mut duplicate = None;
     run(dirs, jobs, threads, config_of, |(log, report)| {
@@ -168,8 +185,12 @@ fn list_dir(
         checkpoints,
         ..Listed::default()
     };
-    for entry in std::fs::read_dir(path).context("list", path)? {
-        let entry = entry.context("list", path)?;
+    let mut entries = std::fs::read_dir(path)
+        .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
+        .context("list", path)?;
+    // What was made one after the other lies side by side on the disk.
+    entries.sort_unstable_by_key(DirEntryExt::ino);
+    for entry in entries {
         let kind = entry.file_type().context("look at", entry.path())?;
         let is_dir = kind.is_dir() || kind.is_symlink() && entry.path().is_dir();
         if !is_dir {
