@@ -4,34 +4,14 @@
 
 mod admin;
 mod client;
+mod running;
 mod settings;
 mod transactions;
 
-use std::net::SocketAddr;
 use std::path::Path;
 
-use ottla_config::BrokerConfig;
-
 use client::Client;
-
-/// Starts a broker with its logs in `dirs`, runs `test` against its address on this thread, and stops it.
-fn with_broker(dirs: &[&Path], settings: &[&str], test: impl FnOnce(SocketAddr)) {
-    let dirs: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
-    let mut overrides = vec![
-        "listeners=PLAINTEXT://127.0.0.1:0".to_string(),
-        format!("log.dirs={}", dirs.join(",")),
-    ];
-    overrides.extend(settings.iter().copied().map(String::from));
-    let config = BrokerConfig::load(None, &overrides).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let broker = runtime.block_on(ottla_broker::start(config)).unwrap();
-    test(broker.addresses()[0].1);
-    runtime.block_on(broker.stop());
-}
+use running::with_broker;
 
 /// As [`with_broker`] with the broker's own settings and its logs in `dir`, for a test that needs one client.
 fn with_client(dir: &Path, test: impl FnOnce(&mut Client)) {
