@@ -9,8 +9,6 @@ mod counting;
 #[path = "../apis/running.rs"]
 mod running;
 
-use std::net::SocketAddr;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,14 +31,14 @@ fn an_idle_partition_costs_little() {
     let dir = tempfile::tempdir().unwrap();
     let mut empty = 0;
     let mut made = 0;
-    on_broker(dir.path(), |address| {
+    with_broker(&[dir.path()], &[], |address| {
         empty = steady();
         let mut client = Client::connect(address);
         client.create_topic("idle", PARTITIONS as i32);
         made = per_partition(empty);
     });
     let mut loaded = 0;
-    on_broker(dir.path(), |_| loaded = per_partition(empty));
+    with_broker(&[dir.path()], &[], |_| loaded = per_partition(empty));
     println!("bytes per partition: made {made}, loaded {loaded}");
     assert!(made <= MADE_BYTES_MAX, "{made} bytes after it was made");
     assert!(
@@ -49,10 +47,6 @@ fn an_idle_partition_costs_little() {
     );
     // Bounds that are far off would not notice what a change adds.
     assert!(made.min(loaded) > MADE_BYTES_MAX / 4, "{made}, {loaded}");
-}
-
-fn on_broker(dir: &Path, test: impl FnOnce(SocketAddr)) {
-    with_broker(&[dir], &[], test);
 }
 
 fn per_partition(empty: usize) -> usize {
