@@ -86,4 +86,4 @@ pub async fn make_topic(broker: &Broker, kind: CoordinatorKind) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

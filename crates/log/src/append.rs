@@ -424,10 +424,14 @@ impl Log {
             return;
         };
         let (segment, log_dir) = (Arc::clone(segment), self.log_dir());
+        let me = plan.spare.map(|len| (self.me.clone(), len));
         let environment = Arc::downgrade(&self.environment);
         self.environment.care.run_or_forget(Box::new(move || {
             if let Some((position, len)) = plan.reserve {
                 segment.reserve(position, len);
+            }
+            if let Some((log, len)) = me.and_then(|(me, len)| Some((me.upgrade()?, len))) {
+                log.make_spare(len);
             }
             if let Some((position, len)) = plan.write_back {
                 segment.start_writeback(position, len);

@@ -11,6 +11,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::cached;
+
 mod held;
 mod writeback;
 
@@ -21,6 +23,11 @@ pub trait Faults: Send + Sync + fmt::Debug {
     /// How many of `len` bytes may be written at `position`; fewer than all is a short write followed by the error.
     fn before_write(&self, _path: &Path, _position: u64, _len: usize) -> WriteFault {
         WriteFault::None
+    }
+    /// Whether the file may be read: by somebody who may wait for the disk, or takes only what is in the page cache
+    /// and is told `WouldBlock` if it is not there.
+    fn before_read(&self, _path: &Path, _may_wait: bool) -> io::Result<()> {
+        Ok(())
     }
     /// Whether the file or directory may be synced.
     fn before_sync(&self, _path: &Path) -> io::Result<()> {
@@ -46,6 +53,26 @@ pub enum WriteFault {
     None,
     /// This many bytes arrive, then the error does.
     Short(usize, io::Error),
+}
+
+/// The room of a file system, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Space {
+    pub total: u64,
+    /// What this process may still write.
+    pub free: u64,
+}
+
+impl Space {
+    /// Of the file system that the file or directory is in.
+    pub fn of(path: &Path) -> io::Result<Space> {
+        let stat = rustix::fs::statvfs(path)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        Ok(Space {
+            total: bytes(stat.f_blocks),
+            free: bytes(stat.f_bavail),
+        })
+    }
 }
 
 /// A handle to the file system, with faults if a test installed some.
@@ -211,17 +238,20 @@ impl DiskFile {
     }
 
     pub fn read_exact_at(&self, buf: &mut [u8], position: u64) -> io::Result<()> {
-        self.file.read_exact_at(buf, position)
+        match self.read_at_most(buf, position)? {
+            read if read == buf.len() => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 
     /// Reads until the buffer is full or the file ends; returns how much there was.
     pub fn read_at_most(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        if let Some(faults) = &self.faults {
+            faults.1.before_read(&faults.0, cached::may_wait())?;
+        }
         let mut filled = 0;
         while filled < buf.len() {
-            match self
-                .file
-                .read_at(&mut buf[filled..], position + filled as u64)
-            {
+            match cached::read_at(&self.file, &mut buf[filled..], position + filled as u64) {
                 Ok(0) => break,
                 Ok(n) => filled += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -357,13 +357,13 @@ impl Log {
         old.add_last_timestamp()?;
         // The old segment's batches may be durable already; its indexes are not, and the flush that follows has to see it.
         self.lower_recovery_point(base_offset - 1);
-        let segment = self.create_segment(base_offset, now_ms)?;
+        let (segment, care) = self.create_segment(base_offset, now_ms)?;
         let mut segments = self.segments.load().as_ref().clone();
         segments.push(Arc::new(segment));
         self.segments.store(Arc::new(segments));
         self.tail.reset(base_offset, self.log_end_offset(), 0);
         self.snapshot_position.store(0, Ordering::Relaxed);
-        writer.care = Care::new(0, now_ms);
+        writer.care = care;
         writer.since_index_entry = 0;
         writer.roll_jitter_ms = self.roll_jitter(base_offset);
         writer.producers.end_offset = base_offset;
@@ -372,12 +372,12 @@ impl Log {
         Ok(())
     }
 
-    /// Creates the files of a segment; readers do not see it yet.
+    /// Creates the files of a segment, of the log's spare if it has one; readers do not see it yet.
     pub(crate) fn create_segment(
         &self,
         base_offset: i64,
         now_ms: i64,
-    ) -> Result<Segment, StorageError> {
+    ) -> Result<(Segment, Care), StorageError> {
         let segment = Segment::new(
             &self.environment.files,
             &self.place.load().dir,
@@ -385,6 +385,7 @@ impl Log {
             0,
             now_ms,
         );
+        let reserved = self.give_spare_to(&segment);
         let file = segment.file_or_create()?;
         if !file
             .is_empty()
@@ -394,7 +395,7 @@ impl Log {
             file.set_len(0)
                 .context_with("cut", || segment.path(FileKind::Log))?;
         }
-        Ok(segment)
+        Ok((segment, Care::of_reserved(reserved, now_ms)))
     }
 
     /// A roll's file work that nobody waits for.
@@ -498,6 +499,7 @@ impl Log {
         if self.is_epoch_file_wrong.load(Ordering::Acquire) {
             self.write_epochs_unsynced(&self.epochs())?;
         }
+        self.end_spare();
         active.give_back_reserve()?;
         let needs_seal = active.needs_seal();
         if needs_seal {

@@ -26,6 +26,7 @@
 mod append;
 mod background;
 mod behind;
+mod cached;
 mod care;
 mod checkpoint;
 mod cleaner;
@@ -52,6 +53,7 @@ mod retention;
 mod scan;
 mod segment;
 mod seldom;
+mod spare;
 mod tail;
 #[cfg(test)]
 mod testing;
@@ -61,6 +63,7 @@ mod txn_index;
 
 pub use append::{AppendInfo, FlushReason, LeaderAppend};
 pub use background::{Background, Threads};
+pub use cached::cached_only;
 pub use checkpoint::{CheckpointFault, Loaded, Offsets, format_offsets, parse_offsets};
 pub use config::LogConfig;
 pub use disk::{Disk, DiskFile, Faults, HeldSyncs, WriteFault};

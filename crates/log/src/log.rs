@@ -30,6 +30,7 @@ use crate::flush::FlushGate;
 use crate::names::{LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA};
 use crate::producer_state::{ProducerDescription, ProducerState, VerificationGuard};
 use crate::segment::Segment;
+use crate::spare::Spare;
 use crate::tail::Tail;
 use crate::{ProducerError, checkpoint};
 
@@ -48,6 +49,8 @@ pub struct Log {
     pub(crate) topic_id: Mutex<Option<Uuid>>,
     /// By base offset; never empty.
     pub(crate) segments: ArcSwap<Vec<Arc<Segment>>>,
+    /// The next segment's log file, perhaps.
+    pub(crate) spare: Spare,
     pub(crate) tail: Tail,
     pub(crate) log_start_offset: AtomicI64,
     pub(crate) high_watermark: AtomicI64,

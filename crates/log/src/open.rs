@@ -32,6 +32,7 @@ use crate::producer_state::snapshot::SnapshotFault;
 use crate::recovery::{self, Recovered};
 use crate::scan::{LARGE_WINDOW, Scan};
 use crate::segment::Segment;
+use crate::spare::Spare;
 use crate::tail::Tail;
 use crate::turns::Turns;
 
@@ -249,6 +250,7 @@ fn assemble(
         config: ArcSwap::new(Arc::clone(config)),
         topic_id: Mutex::new(topic_id),
         segments: ArcSwap::from_pointee(recovered.segments),
+        spare: Spare::default(),
         tail,
         log_start_offset: AtomicI64::new(recovered.log_start_offset),
         high_watermark: AtomicI64::new(recovered.log_start_offset),

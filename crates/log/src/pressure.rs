@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use crate::disk::Space;
 use crate::environment::LogDir;
 
 /// Bytes handed to the disk between two looks.
@@ -44,13 +45,9 @@ pub(crate) struct Reading {
 impl Reading {
     /// `None` where the system does not tell.
     fn take(dir: &Path, vmstat: &str) -> Option<Reading> {
-        let space = rustix::fs::statvfs(dir).ok()?;
-        Some(Reading::of(
-            vmstat,
-            rustix::param::page_size() as u64,
-            space.f_bavail.saturating_mul(space.f_frsize),
-            space.f_blocks.saturating_mul(space.f_frsize),
-        ))
+        let space = Space::of(dir).ok()?;
+        let page_bytes = rustix::param::page_size() as u64;
+        Some(Reading::of(vmstat, page_bytes, space.free, space.total))
     }
 
     /// What `vmstat` does not tell bounds nothing.

@@ -1,7 +1,8 @@
 //! Reading: which bytes of which file answer a fetch. The step between the broker's partition and `net/send`.
 //!
 //! Invariant: a range consists of whole batches, the first of which has the offset that was asked for, and ends before
-//! the bound. No lock is taken that an append holds over I/O. A fetch at the tail reads no index and no header.
+//! the bound. No lock is taken that an append holds over I/O. A fetch at the tail reads no index and no header; one
+//! from further back does, and whoever must not wait for the disk asks within [`cached_only`](crate::cached_only).
 //! Called by the broker's fetch path, and by replay of coordinators and of the metadata log.
 
 use std::io;
@@ -130,12 +131,12 @@ impl Log {
     }
 
     fn read_failed(&self, error: StorageError) -> ReadError {
-        let is_gone = matches!(
+        let is_harmless = matches!(
             error.source.kind(),
-            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof | io::ErrorKind::WouldBlock
         );
-        // A file that somebody took away is not a disk that fails.
-        if is_gone {
+        // A file that somebody took away, or that is not in the page cache, is not a disk that fails.
+        if is_harmless {
             return error.into();
         }
         self.note(error).into()

@@ -235,10 +235,15 @@ impl Segment {
         let Ok(file) = self.file() else {
             return;
         };
-        self.has_reserve.store(true, Ordering::Release);
+        self.note_reserve();
         if let Err(error) = file.reserve(position, len) {
             tracing::debug!(path = %self.path(FileKind::Log).display(), %error, "cannot reserve blocks");
         }
+    }
+
+    /// Notes that blocks are reserved behind the end.
+    pub fn note_reserve(&self) {
+        self.has_reserve.store(true, Ordering::Release);
     }
 
     /// Gives back the blocks that were reserved and not needed.

@@ -105,7 +105,7 @@ impl Log {
         for snapshot in std::mem::take(&mut writer.snapshots) {
             self.mark_deleted(snapshot, FileKind::Snapshot, now_ms)?;
         }
-        let segment = self.create_segment(offset, now_ms)?;
+        let (segment, care) = self.create_segment(offset, now_ms)?;
         segment.flush_indexes()?;
         self.high_watermark.store(offset, Ordering::Release);
         self.log_start_offset
@@ -120,7 +120,7 @@ impl Log {
         self.list_in(List::Used);
         self.unflushed_bytes.store(0, Ordering::Relaxed);
         writer.since_index_entry = 0;
-        writer.care = Care::new(0, now_ms);
+        writer.care = care;
         writer.producers = ProducerState::starting_at(offset);
         self.publish_first_unstable(writer);
         let mut epochs = self.epochs();

@@ -66,7 +66,7 @@ pub async fn handle(context: &Context, request: FetchRequest) -> Outcome {
             return reply(context, ApiKey::Fetch, &response);
         }
     };
-    let mut pass = bounds.read(&session, &find_all(context, &session));
+    let mut pass = bounds.read(&session, &find_all(context, &session)).await;
     if !bounds.satisfied_by(&pass) {
         pass = wait(context, &bounds, &session, deadline).await;
     }
@@ -89,7 +89,7 @@ async fn wait(
             replica.readers.register(&waiter);
         }
         // Only now: a partition that moves after this look finds the waiter, one that moved before is seen.
-        let pass = bounds.read(session, &targets);
+        let pass = bounds.read(session, &targets).await;
         if bounds.satisfied_by(&pass) || timeout_at(deadline, waiter.woken()).await.is_err() {
             return pass;
         }
@@ -106,25 +106,18 @@ impl Bounds {
         }
     }
 
-    fn read(&self, session: &FetchContext, targets: &[Target]) -> Pass {
+    async fn read(&self, session: &FetchContext, targets: &[Target]) -> Pass {
         let mut pass = Pass {
             reads: Vec::with_capacity(targets.len()),
             bytes: 0,
             urgent: false,
         };
         for ((_, position), target) in session.partitions.iter().zip(targets) {
-            let read = target.as_ref().map_err(|error| *error).and_then(|replica| {
-                replica.read(&PartitionRead {
-                    fetch_offset: position.fetch_offset,
-                    current_leader_epoch: position.current_leader_epoch,
-                    last_fetched_epoch: position.last_fetched_epoch,
-                    bytes_max: (position.max_bytes.max(0) as usize)
-                        .min(self.bytes_max.saturating_sub(pass.bytes)),
-                    // The first records of an answer are sent however large they are (KIP-74).
-                    at_least_one_batch: pass.bytes == 0,
-                    isolation: self.isolation,
-                })
-            });
+            let request = self.of_partition(position, pass.bytes);
+            let read = match target {
+                Ok(replica) => replica.read(&request).await,
+                Err(error) => Err(*error),
+            };
             match &read {
                 Ok(read) => {
                     pass.bytes += read.bytes();
@@ -135,6 +128,20 @@ impl Bounds {
             pass.reads.push(read);
         }
         pass
+    }
+
+    /// What to read of a partition after those before it gave so many bytes.
+    fn of_partition(&self, position: &Position, bytes_before: usize) -> PartitionRead {
+        PartitionRead {
+            fetch_offset: position.fetch_offset,
+            current_leader_epoch: position.current_leader_epoch,
+            last_fetched_epoch: position.last_fetched_epoch,
+            bytes_max: (position.max_bytes.max(0) as usize)
+                .min(self.bytes_max.saturating_sub(bytes_before)),
+            // The first records of an answer are sent however large they are (KIP-74).
+            at_least_one_batch: bytes_before == 0,
+            isolation: self.isolation,
+        }
     }
 
     fn satisfied_by(&self, pass: &Pass) -> bool {

@@ -30,7 +30,7 @@ const SEGMENT_BYTES: u32 = 4_000;
 const DELETE_RETENTION_MS: i64 = 60_000;
 
 /// The only replica of a partition.
-pub(super) fn led_alone(topic: &str, log: Arc<Log>) -> Partition {
+pub(crate) fn led_alone(topic: &str, log: Arc<Log>) -> Partition {
     let assignment = Assignment {
         replicas: vec![NODE],
         isr: vec![NODE],

@@ -1,11 +1,15 @@
 //! Reads of a partition: what a fetch may see, as file ranges.
 //!
-//! Step 4 of the fetch path; `log/read.rs` is next. No lock is taken that an append could hold.
+//! Step 4 of the fetch path; `log/read.rs` is next. No lock is taken that an append could hold, and a disk is waited
+//! for on a disk thread only.
 
-use ottla_log::{ReadError, ReadRange};
+use std::sync::Arc;
+
+use ottla_log::{ReadError, ReadRange, cached_only};
 use ottla_protocol::ErrorCode;
 
 use super::Partition;
+use crate::blocking;
 use crate::clock::Clock;
 
 /// Which records a consumer may see.
@@ -28,7 +32,7 @@ impl Isolation {
 }
 
 /// One partition's part of a fetch.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct PartitionRead {
     pub fetch_offset: i64,
     /// -1 where the client does not know it.
@@ -54,6 +58,12 @@ pub struct Read {
     pub records: Option<ReadRange>,
 }
 
+/// What the files have for a read.
+struct Found {
+    records: ReadRange,
+    aborted: Option<Vec<(i64, i64)>>,
+}
+
 impl Read {
     pub fn bytes(&self) -> usize {
         self.records.as_ref().map_or(0, |range| range.len)
@@ -61,7 +71,9 @@ impl Read {
 }
 
 impl Partition {
-    pub fn read(&self, request: &PartitionRead) -> Result<Read, ErrorCode> {
+    /// What the request may see. Index entries and batch headers that are not in the page cache are read by a disk
+    /// thread, so that no thread that serves sockets waits for them.
+    pub async fn read(self: &Arc<Self>, request: &PartitionRead) -> Result<Read, ErrorCode> {
         self.check_epoch(request.current_leader_epoch)?;
         // Read before the records, so that what is told never lies before what is sent.
         let mut read = Read {
@@ -80,26 +92,43 @@ impl Partition {
             Isolation::ReadUncommitted => read.high_watermark,
             Isolation::ReadCommitted => read.last_stable_offset,
         };
+        let cached = cached_only(|| self.find(request, upper_bound));
+        let found = match cached.map_err(|error| self.unreadable(&error))? {
+            Some(found) => found,
+            None => {
+                let (partition, request) = (Arc::clone(self), *request);
+                blocking::run(move || {
+                    let found = partition.find(&request, upper_bound);
+                    found.map_err(|error| partition.unreadable(&error))
+                })
+                .await?
+            }
+        };
+        read.aborted = found.aborted;
+        read.records = (!found.records.is_empty()).then_some(found.records);
+        Ok(read)
+    }
+
+    /// The part of a read that looks into files.
+    fn find(&self, request: &PartitionRead, upper_bound: i64) -> Result<Found, ReadError> {
         let (offset, bytes_max) = (request.fetch_offset, request.bytes_max);
         let min_one = request.at_least_one_batch;
-        let range = match request.isolation {
-            Isolation::ReadUncommitted => self.log.read(offset, bytes_max, min_one, upper_bound),
-            Isolation::ReadCommitted => self
-                .log
-                .read_committed(offset, bytes_max, min_one, upper_bound)
-                .map(|(range, aborted)| {
-                    let pairs = aborted
-                        .iter()
-                        .map(|txn| (txn.producer_id, txn.first_offset));
-                    read.aborted = Some(pairs.collect());
-                    range
-                }),
-        };
-        let range = range.map_err(|error| self.unreadable(&error))?;
-        if !range.is_empty() {
-            read.records = Some(range);
+        if request.isolation == Isolation::ReadUncommitted {
+            return Ok(Found {
+                records: self.log.read(offset, bytes_max, min_one, upper_bound)?,
+                aborted: None,
+            });
         }
-        Ok(read)
+        let (records, aborted) =
+            self.log
+                .read_committed(offset, bytes_max, min_one, upper_bound)?;
+        let pairs = aborted
+            .iter()
+            .map(|txn| (txn.producer_id, txn.first_offset));
+        Ok(Found {
+            records,
+            aborted: Some(pairs.collect()),
+        })
     }
 
     /// Where the log of the reader, whose last record has `last_fetched_epoch`, parted from this one (KIP-320).
@@ -132,3 +161,6 @@ impl Partition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use ottla_protocol::Uuid;
 use ottla_protocol::ids::TopicPartition;
 
 use super::LogManager;
+use crate::disk::Space;
 
 /// One log directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,13 +80,6 @@ impl LogManager {
 }
 
 fn space(path: &std::path::Path) -> (i64, i64) {
-    match rustix::fs::statvfs(path) {
-        Ok(stat) => {
-            let bytes = |blocks: u64| {
-                i64::try_from(blocks.saturating_mul(stat.f_frsize)).unwrap_or(i64::MAX)
-            };
-            (bytes(stat.f_blocks), bytes(stat.f_bavail))
-        }
-        Err(_) => (-1, -1),
-    }
+    let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+    Space::of(path).map_or((-1, -1), |space| (signed(space.total), signed(space.free)))
 }

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::{Fixture, batch_of, records};
 use crate::disk::{Faults, WriteFault};
+use crate::names::DELETED_SUFFIX;
 use crate::{Disk, LeaderAppend, LogConfig, OpenOptions};
 
 /// A unit that a disk writes as a whole.
@@ -115,7 +116,9 @@ impl Faults for Platter {
         if let Some(content) = durable.contents.remove(from) {
             durable.contents.insert(to.to_path_buf(), content);
         }
-        if durable.names.remove(from) {
+        // The name of a deleted file would not bring the other one back: whoever starts removes it.
+        let is_recalled = !from.to_string_lossy().ends_with(DELETED_SUFFIX);
+        if durable.names.remove(from) && is_recalled {
             durable.names.insert(to.to_path_buf());
         }
     }
@@ -226,6 +229,8 @@ enum Step {
     Flush,
     Settle,
     Roll,
+    /// The next segment's blocks are reserved.
+    MakeSpare,
     Retention,
 }
 
@@ -236,6 +241,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Flush),
         2 => Just(Step::Settle),
         1 => Just(Step::Roll),
+        2 => Just(Step::MakeSpare),
         1 => Just(Step::Retention),
     ]
 }
@@ -301,6 +307,7 @@ proptest! {
                     log.settle(&log.active_segment()).unwrap();
                 }
                 Step::Roll => log.roll(0).unwrap(),
+                Step::MakeSpare => log.make_spare(4096),
                 Step::Retention => {
                     log.set_high_watermark(log.recovery_point());
                     log.run_retention(0).unwrap();

@@ -15,6 +15,8 @@ enum Step {
     DeleteRecords(u16),
     Retention,
     Roll,
+    /// The next segment's blocks are reserved.
+    MakeSpare,
     Flush,
     /// An interval flush of a large segment: indexes and producers are written too.
     Settle,
@@ -32,6 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<u16>().prop_map(Step::DeleteRecords),
         1 => Just(Step::Retention),
         1 => Just(Step::Roll),
+        2 => Just(Step::MakeSpare),
         2 => Just(Step::Flush),
         2 => Just(Step::Settle),
         1 => Just(Step::CleanRestart),
@@ -176,6 +179,7 @@ fn apply(fixture: &Fixture, log: &mut std::sync::Arc<Log>, model: &mut Model, st
             model.delete_before(start);
         }
         Step::Roll => log.roll(0).unwrap(),
+        Step::MakeSpare => log.make_spare(4096),
         Step::Flush => {
             log.flush().unwrap();
             assert_eq!(log.recovery_point(), model.end);
