@@ -423,23 +423,27 @@ impl Log {
         else {
             return;
         };
-        let (segment, log_dir) = (Arc::clone(segment), self.log_dir());
-        let me = plan.spare.map(|len| (self.me.clone(), len));
-        let environment = Arc::downgrade(&self.environment);
-        self.environment.care.run_or_forget(Box::new(move || {
-            if let Some((position, len)) = plan.reserve {
-                segment.reserve(position, len);
-            }
-            if let Some((log, len)) = me.and_then(|(me, len)| Some((me.upgrade()?, len))) {
-                log.make_spare(len);
-            }
-            if let Some((position, len)) = plan.write_back {
+        if plan.reserve.is_some() || plan.spare.is_some() {
+            let (segment, me) = (Arc::clone(segment), self.me.clone());
+            self.environment.reserves.run_or_forget(Box::new(move || {
+                if let Some((position, len)) = plan.reserve {
+                    segment.reserve(position, len);
+                }
+                if let Some((len, log)) = plan.spare.zip(me.upgrade()) {
+                    log.make_spare(len);
+                }
+            }));
+        }
+        if let Some((position, len)) = plan.write_back {
+            let (segment, log_dir) = (Arc::clone(segment), self.log_dir());
+            let environment = Arc::downgrade(&self.environment);
+            self.environment.writebacks.run_or_forget(Box::new(move || {
                 segment.start_writeback(position, len);
                 if let Some(environment) = environment.upgrade() {
                     environment.pressure().after_writeback(len, &log_dir);
                 }
-            }
-        }));
+            }));
+        }
     }
 
     fn complete_txn(

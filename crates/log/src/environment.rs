@@ -32,8 +32,10 @@ pub struct Environment {
     pub(crate) files: Arc<FileCache>,
     /// Syncs and other work that may take long.
     pub(crate) background: Background,
-    /// Preallocation and writeback ahead of and behind appends, which must not wait for a sync.
-    pub(crate) care: Background,
+    /// Preallocation ahead of appends, which must not wait for a disk that is busy with what was written.
+    pub(crate) reserves: Background,
+    /// Writeback behind appends, which must not wait for a sync.
+    pub(crate) writebacks: Background,
     /// Syncs that acknowledgements wait for: as many logs at a time as there are threads.
     pub(crate) syncs: Background,
     pub(crate) deletes: DeleteQueue,
@@ -46,31 +48,23 @@ pub struct Environment {
 
 impl Environment {
     pub fn new(disk: Disk, open_files_max: usize, background: Background) -> Arc<Environment> {
-        let (care, syncs) = match &background {
-            Background::Inline => (Background::Inline, Background::Inline),
-            Background::Threads(_) => (
-                Background::threads(1, "log-care"),
-                Background::limited(SYNC_THREADS, "log-sync", SYNC_LIMIT),
-            ),
+        let syncs = match &background {
+            Background::Inline => Background::Inline,
+            Background::Threads(_) => Background::limited(SYNC_THREADS, "log-sync", SYNC_LIMIT),
         };
-        Environment::of(
-            FileCache::new(disk, open_files_max),
-            background,
-            care,
-            syncs,
-        )
+        Environment::of(FileCache::new(disk, open_files_max), background, syncs)
     }
 
-    fn of(
-        files: Arc<FileCache>,
-        background: Background,
-        care: Background,
-        syncs: Background,
-    ) -> Arc<Environment> {
+    fn of(files: Arc<FileCache>, background: Background, syncs: Background) -> Arc<Environment> {
+        let one_thread = |name| match &background {
+            Background::Inline => Background::Inline,
+            Background::Threads(_) => Background::threads(1, name),
+        };
         Arc::new(Environment {
             files,
+            reserves: one_thread("log-reserve"),
+            writebacks: one_thread("log-writeback"),
             background,
-            care,
             syncs,
             deletes: DeleteQueue::default(),
             pressure: Pressure::default(),
@@ -84,7 +78,7 @@ impl Environment {
     #[cfg(test)]
     pub(crate) fn with_syncs(disk: Disk, syncs: Background) -> Arc<Environment> {
         let files = FileCache::new(disk, DEFAULT_OPEN_FILES_MAX);
-        Environment::of(files, Background::Inline, Background::Inline, syncs)
+        Environment::of(files, Background::Inline, syncs)
     }
 
     /// One that does background work at once, on the thread that causes it.

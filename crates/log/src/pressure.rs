@@ -6,7 +6,7 @@
 //! full its clients' appends are refused, so that coordinators, checkpoints and the metadata log have room to go on.
 //!
 //! Invariant: nobody is held for longer than a second at a time, whatever else writes on the machine; no clock and
-//! no thread of its own: looks are made by the care thread, by the megabytes that pass it, and by the manager's tick.
+//! no thread of its own: looks are made by the writeback thread, by the megabytes that pass it, and by the manager's tick.
 //! Called by appends (by way of `care`), by the manager, and by the broker before it answers a produce.
 
 use std::path::Path;

@@ -26,7 +26,7 @@ const FREE_PER_SPARE: u64 = 32;
 pub(crate) struct Spare(AtomicU64);
 
 const NONE: u64 = 0;
-/// The care thread makes one.
+/// It is being made.
 const BEING_MADE: u64 = u64::MAX;
 /// The log is closed: there will be none.
 const OVER: u64 = u64::MAX - 1;
