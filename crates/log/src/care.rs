@@ -2,7 +2,8 @@
 //!
 //! An append to a file whose blocks are not allocated waits while the kernel writes back the same file; one whose blocks
 //! are reserved does not. To reserve them in a file that is appended to makes appends wait as well, if the disk has to be
-//! asked which blocks are free: so the next segment's are reserved before it is used ([`spare`](crate::spare)). Writeback by the megabyte, early and even, keeps the rest of the tail short.
+//! asked which blocks are free: so the next segment's are reserved before it is used ([`spare`](crate::spare)).
+//! Writeback by the megabyte, early and even, keeps the rest of the tail short.
 //!
 //! Invariant: a decision only; nothing here does I/O or reads a clock. A log that is appended to slowly gets no reserve,
 //! so that 100,000 idle ones cost nothing.

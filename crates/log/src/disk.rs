@@ -55,6 +55,9 @@ pub enum WriteFault {
     Short(usize, io::Error),
 }
 
+/// A reserve may take no more than this share of the free space: what is reserved looks like data to everybody else.
+const FREE_PER_RESERVE: u64 = 32;
+
 /// The room of a file system, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Space {
@@ -72,6 +75,11 @@ impl Space {
             total: bytes(stat.f_blocks),
             free: bytes(stat.f_bavail),
         })
+    }
+
+    /// How much may be reserved at a time.
+    pub fn for_reserve(self) -> u64 {
+        self.free / FREE_PER_RESERVE
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::disk::DiskFile;
+use crate::disk::{DiskFile, Space};
 use crate::error::{Context, Damage, DamageReason, ReadError, StorageError};
 use crate::file_cache::{DirPath, FileCache, FileSlot};
 use crate::index::{OffsetEntry, SparseIndex, TimeEntry};
@@ -230,14 +230,17 @@ impl Segment {
         }
     }
 
-    /// Reserves blocks for the bytes from `position` on. Failing at that does no harm.
+    /// Reserves blocks for the bytes from `position` on, fewer where there is little room. Failing at that does no harm.
     pub fn reserve(&self, position: u64, len: u64) {
         let Ok(file) = self.file() else {
             return;
         };
         self.note_reserve();
-        if let Err(error) = file.reserve(position, len) {
-            tracing::debug!(path = %self.path(FileKind::Log).display(), %error, "cannot reserve blocks");
+        let path = self.path(FileKind::Log);
+        let reserved = Space::of(&path)
+            .and_then(|space| file.reserve(position, len.min(space.for_reserve()).max(1)));
+        if let Err(error) = reserved {
+            tracing::debug!(path = %path.display(), %error, "cannot reserve blocks");
         }
     }
 

@@ -18,8 +18,6 @@ use crate::segment::Segment;
 
 /// Stands in the spare's name where a segment has its base offset, which this one can never be.
 const OFFSET: i64 = i64::MAX;
-/// A spare may take no more than this share of the free space.
-const FREE_PER_SPARE: u64 = 32;
 
 /// What there is of a log's spare: one of the states below, or the bytes that are reserved in it.
 #[derive(Debug, Default)]
@@ -84,7 +82,7 @@ impl Log {
     fn reserve_spare(&self, path: &Path, len: u64) -> std::io::Result<bool> {
         let disk = self.environment.disk();
         let file = disk.open(path, true)?;
-        if Space::of(path)?.free / FREE_PER_SPARE < len {
+        if len > Space::of(path)?.for_reserve() {
             return Ok(false);
         }
         // One that an earlier attempt left may have had other plans.
