@@ -7,6 +7,7 @@
 mod account;
 mod caches;
 pub mod floor;
+mod host;
 mod load;
 mod metrics;
 mod page;
@@ -39,12 +40,16 @@ const OUTPUT: &str = "bench";
 Examples:
   cargo xtask bench                                # everything, which takes hours
   cargo xtask bench --scenario produce             # one; the results of the others stay
+  cargo xtask bench --scenario latency --case 10k --rounds 1
   cargo xtask bench --quick --output /tmp/bench    # everything, short, for a first look
   cargo xtask bench --page                         # write RESULTS.md anew from the results")]
 pub struct Options {
     /// Run this scenario (may be given more than once)
     #[arg(long, value_name = "NAME")]
     scenario: Vec<String>,
+    /// Run these cases of the scenarios alone, and print their figures without saving them (may be given more than once)
+    #[arg(long, value_name = "NAME")]
+    case: Vec<String>,
     /// How often each system runs each scenario
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
@@ -99,6 +104,7 @@ pub enum Error {
 pub fn run(options: &Options) -> Result<ExitCode, Error> {
     let root = workspace_root();
     let scenarios = scenario::choose(scenario::all(&root)?, &options.scenario)?;
+    let scenarios = scenario::choose_cases(scenarios, &options.case)?;
     if options.list {
         for scenario in &scenarios {
             println!("{:<14} {}", scenario.name, scenario.title);
@@ -110,7 +116,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
         stop::listen().map_err(Error::Signals)?;
         measure(options, &root, &output, &scenarios)?;
     }
-    if !options.smoke {
+    if options.saves() {
         let all = scenario::all(&root)?;
         println!("{}", page::write(&root, &output, &all)?.display());
     }
@@ -118,6 +124,11 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
 }
 
 impl Options {
+    /// Results of a part of a scenario would take the place of the whole.
+    fn saves(&self) -> bool {
+        !self.smoke && self.case.is_empty()
+    }
+
     fn size(&self) -> Size {
         match (self.smoke, self.quick) {
             (true, _) => Size::Smoke,
@@ -176,8 +187,10 @@ fn measure(
         if options.smoke {
             println!("{}: {} readings", scenario.name, outcome.readings.len());
         } else {
-            outcome.save(output)?;
             println!("{}", page::table(scenario, &outcome));
+        }
+        if options.saves() {
+            outcome.save(output)?;
         }
     }
     if options.smoke && incomplete > 0 {

@@ -1,6 +1,7 @@
 //! What the kernel says that a process cost: CPU seconds, memory, threads, files, bytes to and from disk.
 //!
-//! Invariant: only the process that is measured is counted, so a shared machine does not blur it.
+//! Invariant: only the process that is measured is counted, so a shared machine does not blur it; what the host took
+//! of the machine stands beside it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
+use super::host;
 use super::metrics::Metrics;
 
 /// How often memory, threads and files are looked at for their peaks.
@@ -84,6 +86,7 @@ pub struct Watch {
     process: u32,
     began: Instant,
     before: Counters,
+    machine: Option<host::Ticks>,
     peaks: Arc<Peaks>,
     sampler: Option<JoinHandle<()>>,
 }
@@ -102,6 +105,7 @@ impl Watch {
             process,
             began: Instant::now(),
             before: Counters::read(process)?,
+            machine: host::Ticks::now(),
             peaks,
             sampler: Some(sampler),
         })
@@ -111,6 +115,7 @@ impl Watch {
     pub fn end(mut self) -> io::Result<Metrics> {
         let after = Counters::read(self.process)?;
         let seconds = self.began.elapsed().as_secs_f64();
+        let machine = self.machine.zip(host::Ticks::now());
         self.stop();
         self.peaks.sample(self.process);
         let status = fs::read_to_string(place(self.process).join("status"))?;
@@ -122,7 +127,7 @@ impl Watch {
         let peak = |value: &AtomicU64| value.load(Ordering::Relaxed) as f64;
         let memory_mb = |kib: f64| kib * 1024.0 / BYTES_PER_MB;
         let resident = field(&status, "VmRSS:").unwrap_or(0) as f64;
-        Ok(Metrics::from_iter([
+        let mut metrics = Metrics::from_iter([
             ("window_seconds", seconds),
             ("cpu_user_seconds", user),
             ("cpu_system_seconds", system),
@@ -139,7 +144,11 @@ impl Watch {
                 "disk_written_mb",
                 mb(after.disk_written_bytes, self.before.disk_written_bytes),
             ),
-        ]))
+        ]);
+        if let Some((before, now)) = machine {
+            metrics.set(host::STOLEN, before.stolen_percent(now));
+        }
+        Ok(metrics)
     }
 
     fn stop(&mut self) {

@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::host;
 use super::metrics::{self, is_more_better, shown};
 use super::plot::{self, Bar, Curve};
 use super::results::{self, Outcome};
@@ -84,7 +85,8 @@ How the figures were taken:
   start script. A default that differs: Ottla hands dirty data to the disk every 10 s or 100 MiB, Kafka never does.
 - This kind of machine backs memory lazily, and stands still for some 25 ms at a time while it takes freed memory back.
   So the bench waits before a load until a thread that wakes every millisecond was never late for five seconds; where
-  bytes go into the page cache, it touches as much memory as they will take, right before the load.
+  bytes go into the page cache, it touches as much memory as they will take, right before the load. What the host took
+  of the cores while the loads ran stands with each scenario (since commit f0e710e): a tail is no better than that.
 - Load generator and broker share the machine. Where the generator is the bottleneck the rates say little, and CPU
   per GB or per request says more.
 - The floor is a process that does the least that must be done for the same bytes: it receives, computes CRC-32C and
@@ -212,6 +214,13 @@ fn circumstances(scenario: &Scenario, outcome: &Outcome) -> String {
         machine.kernel,
         machine.file_system
     );
+    if let Some(stolen) = outcome.spread_of_all(host::STOLEN) {
+        _ = writeln!(
+            text,
+            "While the loads ran, the host took {:.0} to {:.0} % of the cores (median {:.0} %).",
+            stolen.min, stolen.max, stolen.median
+        );
+    }
     let pairs = |pairs: &mut dyn Iterator<Item = (&String, &String)>, between| {
         let pairs: Vec<_> = pairs
             .map(|(name, value)| format!("{name}{between}{value}"))

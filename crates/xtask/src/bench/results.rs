@@ -109,6 +109,12 @@ impl Outcome {
         spread(values.filter_map(|reading| reading.figures.get(figure)))
     }
 
+    /// A figure over all cases, systems and rounds.
+    pub fn spread_of_all(&self, figure: &str) -> Option<Spread> {
+        let values = self.readings.iter();
+        spread(values.filter_map(|reading| reading.figures.get(figure)))
+    }
+
     /// The systems that have figures for a case.
     pub fn systems(&self, case: &str) -> Vec<System> {
         let mine = self.readings.iter().filter(|reading| reading.case == case);

@@ -179,6 +179,8 @@ pub enum Error {
     NoRestart { scenario: String, case: String },
     #[error("no scenario is called `{name}`; --list shows them")]
     Unknown { name: String },
+    #[error("no case of these scenarios is called `{name}`; `bench/scenarios` has them")]
+    UnknownCase { name: String },
 }
 
 /// All scenarios, in the order of the page.
@@ -207,6 +209,38 @@ pub fn choose(all: Vec<Scenario>, names: &[String]) -> Result<Vec<Scenario>, Err
     }
     let chosen = |scenario: &Scenario| names.is_empty() || names.contains(&scenario.name);
     Ok(all.into_iter().filter(chosen).collect())
+}
+
+/// The scenarios that have cases of these names, with these alone and those that a case goes on from: the ones before
+/// it that work on the same broker. Without names nothing is left out.
+pub fn choose_cases(scenarios: Vec<Scenario>, names: &[String]) -> Result<Vec<Scenario>, Error> {
+    for name in names {
+        let mut all = scenarios.iter().flat_map(|scenario| &scenario.cases);
+        if !all.any(|case| case.name == *name) {
+            return Err(Error::UnknownCase { name: name.clone() });
+        }
+    }
+    if names.is_empty() {
+        return Ok(scenarios);
+    }
+    let chosen = scenarios.into_iter().map(|mut scenario| {
+        let mut is_needed = false;
+        // From the end on: what a case goes on from lies before it.
+        let mut cases = std::mem::take(&mut scenario.cases);
+        for at in (0..cases.len()).rev() {
+            is_needed |= names.contains(&cases[at].name);
+            let begins_anew = cases[at].fresh;
+            if !is_needed {
+                cases.remove(at);
+            }
+            is_needed &= !begins_anew;
+        }
+        scenario.cases = cases;
+        scenario
+    });
+    Ok(chosen
+        .filter(|scenario| !scenario.cases.is_empty())
+        .collect())
 }
 
 /// Gives a scenario its name, and looks whether each word in it has values and each case makes sense.

@@ -113,3 +113,36 @@ fn an_unknown_name_is_an_error() {
     let error = choose(vec![scenario], &["prodcue".to_owned()]).expect_err("no such scenario");
     expect!["no scenario is called `prodcue`; --list shows them"].assert_eq(&error.to_string());
 }
+
+#[test]
+fn a_chosen_case_comes_with_those_that_it_goes_on_from() {
+    let cases = [
+        ("a", true),
+        ("b", false),
+        ("c", true),
+        ("d", false),
+        ("e", false),
+    ];
+    let cases = cases.map(|(name, fresh)| {
+        format!(
+            "[[case]]\nname = \"{name}\"\ntitle = \"{name}\"\nload = \"idle 1\"\nfresh = {fresh}\n"
+        )
+    });
+    let text = format!(
+        "title = \"t\"\norder = 1\nabout = \"\"\ndisk = [0, 0, 0]\nshow = []\n{}",
+        cases.concat()
+    );
+    let scenario = || toml::from_str::<Scenario>(&text).expect("a scenario");
+    let left = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        let chosen = choose_cases(vec![scenario()], &names).expect("cases of these names");
+        let cases = chosen.iter().flat_map(|scenario| &scenario.cases);
+        cases.map(|case| case.name.clone()).collect::<String>()
+    };
+    assert_eq!(left(&[]), "abcde");
+    assert_eq!(left(&["d"]), "cd");
+    assert_eq!(left(&["b", "e"]), "abcde");
+    assert_eq!(left(&["a", "c"]), "ac");
+    let error = choose_cases(vec![scenario()], &["x".to_owned()]).expect_err("no such case");
+    assert!(error.to_string().contains("`x`"), "{error}");
+}
