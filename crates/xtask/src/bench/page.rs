@@ -86,7 +86,7 @@ How the figures were taken:
 - This kind of machine backs memory lazily, and stands still for some 25 ms at a time while it takes freed memory back.
   So the bench waits before a load until a thread that wakes every millisecond was never late for five seconds; where
   bytes go into the page cache, it touches as much memory as they will take, right before the load. What the host took
-  of the cores while the loads ran stands with each scenario (since commit f0e710e): a tail is no better than that.
+  of the cores while the loads ran stands with each scenario (where it was noted): a tail is no better than that.
 - Load generator and broker share the machine. Where the generator is the bottleneck the rates say little, and CPU
   per GB or per request says more.
 - The floor is a process that does the least that must be done for the same bytes: it receives, computes CRC-32C and
