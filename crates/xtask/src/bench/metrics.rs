@@ -104,6 +104,7 @@ pub struct Shown {
 const SHOWN: &[(&str, &str, usize)] = &[
     ("mb_per_second", "MB/s", 0),
     ("records_per_second", "records/s", 0),
+    ("catch_up.bytes_per_second", "drained, bytes/s", 0),
     ("requests_per_second", "requests/s", 0),
     ("cpu_seconds", "CPU s", 2),
     ("cpu_user_seconds", "user CPU s", 2),
@@ -139,6 +140,7 @@ const SHOWN: &[(&str, &str, usize)] = &[
 /// Figures of which more is better; of all others it is less.
 const MORE_IS_BETTER: &[&str] = &[
     "mb_per_second",
+    "bytes_per_second",
     "records_per_second",
     "requests_per_second",
     "requests_per_cpu_second",

@@ -54,3 +54,10 @@ fn figures_have_titles() {
     assert_eq!(title("produce.service_latency_ms.max"), "service max, ms");
     assert_eq!(title("what.else"), "what.else");
 }
+
+#[test]
+fn the_rate_of_a_part_is_better_when_it_is_higher() {
+    assert!(is_more_better("catch_up.bytes_per_second"));
+    assert!(!is_more_better("catch_up.errors"));
+    assert_eq!(shown("catch_up.bytes_per_second").title, "drained, bytes/s");
+}
