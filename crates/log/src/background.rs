@@ -54,13 +54,14 @@ impl Background {
         }
     }
 
-    /// As [`Background::run`], but forgets the job if too many wait.
-    pub(crate) fn run_or_forget(&self, job: Job) {
+    /// As [`Background::run`], but forgets the job, and returns false, if too many wait.
+    pub(crate) fn run_or_forget(&self, job: Job) -> bool {
         match self {
-            Background::Inline => job(),
-            Background::Threads(threads) => {
-                let _ = threads.try_add(job);
+            Background::Inline => {
+                job();
+                true
             }
+            Background::Threads(threads) => threads.try_add(job).is_ok(),
         }
     }
 }

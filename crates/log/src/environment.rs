@@ -182,6 +182,8 @@ pub struct LogDir {
     pub refused_appends: Seldom,
     /// Which of the reads are told that its disk refuses.
     pub refused_reads: Seldom,
+    /// Which of the reads are told that meet damaged data.
+    pub damaged_reads: Seldom,
 }
 
 impl LogDir {
@@ -194,6 +196,7 @@ impl LogDir {
             log_count: AtomicUsize::new(0),
             refused_appends: Seldom::default(),
             refused_reads: Seldom::default(),
+            damaged_reads: Seldom::default(),
         })
     }
 

@@ -191,18 +191,22 @@ impl Log {
         Ok(self.empty_range(offset, tail))
     }
 
-    /// Builds a sealed segment's index again, in the background. A read that comes meanwhile scans the log.
+    /// Builds a sealed segment's index again, in the background. A read that comes meanwhile scans the log. Where too
+    /// much else waits to be done, a later read begins it: this one may be of a thread that must not wait for the disk.
     fn repair_index(&self, segment: &Arc<Segment>) {
         if !segment.begin_repair() {
             return;
         }
-        let segment = Arc::clone(segment);
+        let suspect = Arc::clone(segment);
         let interval = self.config.load().index_interval_bytes;
-        self.environment.background.run(Box::new(move || {
-            if let Err(error) = segment.repair_index(interval) {
+        let is_queued = self.environment.background.run_or_forget(Box::new(move || {
+            if let Err(error) = suspect.repair_index(interval) {
                 tracing::warn!(%error, "cannot build an offset index again");
             }
         }));
+        if !is_queued {
+            segment.put_off_repair();
+        }
     }
 
     fn read_segment(

@@ -471,6 +471,11 @@ impl Segment {
         !self.is_being_repaired.swap(true, Ordering::AcqRel)
     }
 
+    /// Lets another caller begin the repair, which this one could not.
+    pub fn put_off_repair(&self) {
+        self.is_being_repaired.store(false, Ordering::Release);
+    }
+
     /// Builds the offset index of a segment that is not appended to again, as far as its batches can be followed.
     pub fn repair_index(&self, index_interval_bytes: u32) -> Result<(), ReadError> {
         let file = self.file()?;

@@ -6,6 +6,7 @@
 //! `cargo xtask bench` runs these commands and reads their JSON.
 
 mod alarm;
+mod backlog;
 mod calls;
 mod compaction;
 mod consume;
@@ -14,6 +15,7 @@ mod groups;
 mod latency;
 mod load;
 mod meter;
+mod mixed;
 mod partitions;
 mod pipe;
 mod produce;
@@ -48,6 +50,8 @@ pub enum Command {
     Consume(consume::Args),
     /// Send records at a fixed rate and measure how long each takes to arrive at a consumer.
     Latency(latency::Args),
+    /// Send and read at the same time, as much as the broker takes or at a fixed rate.
+    Mixed(mixed::Args),
     /// Let many consumer groups gather, and every member commit at a fixed pace.
     Groups(groups::Args),
     /// Commit transactions, as many as the broker takes or at a fixed rate.
@@ -64,6 +68,7 @@ pub fn run(command: &Command) -> Result<(), ToolError> {
         Command::Produce(args) => produce::run(args),
         Command::Consume(args) => consume::run(args),
         Command::Latency(args) => latency::run(args),
+        Command::Mixed(args) => mixed::run(args),
         Command::Groups(args) => groups::run(args),
         Command::Transactions(args) => transactions::run(args),
         Command::Partitions(args) => partitions::run(args),
@@ -102,6 +107,19 @@ struct TopicArgs {
     /// A configuration of a topic that is made; may be given several times.
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
     config: Vec<(String, String)>,
+}
+
+impl TopicArgs {
+    /// A topic that must be there.
+    fn existing(topic: &str) -> TopicArgs {
+        TopicArgs {
+            topic: topic.to_owned(),
+            create: false,
+            partitions: 1,
+            replication_factor: None,
+            config: Vec::new(),
+        }
+    }
 }
 
 /// What records look like.
@@ -156,6 +174,17 @@ struct TimeArgs {
 
 impl TimeArgs {
     const SECONDS_DEFAULT: f64 = 10.0;
+
+    /// A run that ends with its time, or when it is told to.
+    fn without_count(&self) -> Arc<meter::Run> {
+        let of_time = TimeArgs {
+            records: None,
+            bytes: None,
+            ..*self
+        };
+        let has_count = self.records.is_some() || self.bytes.is_some();
+        of_time.run(1, has_count)
+    }
 
     /// `has_end`: whether something beside these options ends the run.
     fn run(&self, record_bytes: u64, has_end: bool) -> Arc<meter::Run> {

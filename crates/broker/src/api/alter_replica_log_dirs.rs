@@ -21,7 +21,7 @@ pub async fn handle(context: &Context, request: AlterReplicaLogDirsRequest) -> A
             let broker = context.broker.clone();
             let (path, name, asked) = (dir.path.clone(), topic.name.clone(), topic.partitions.clone());
             // What is looked at is in memory, but a switch to another directory may be waited for.
-            let altered = blocking::run(move || {
+            let altered = blocking::ADMINISTRATION.run(move || {
                 let alter = |&index: &i32| alter(&broker, &path, &name, index).err();
                 Ok(asked.iter().map(alter).collect::<Vec<_>>())
             });

@@ -44,7 +44,7 @@ async fn delete(context: &Context, topic: &Str, index: i32, offset: i64) -> Resu
     if offset < 0 {
         return Err(ErrorCode::OffsetOutOfRange);
     }
-    blocking::run(move || match replica.log.advance_log_start_offset(offset) {
+    blocking::ADMINISTRATION.run(move || match replica.log.advance_log_start_offset(offset) {
         Ok(_) => Ok(replica.log.log_start_offset()),
         Err(AdvanceError::BeyondHighWatermark { .. }) => Err(ErrorCode::OffsetOutOfRange),
         Err(AdvanceError::Storage(error)) => {

@@ -19,7 +19,7 @@ type Asked = Option<BTreeMap<Str, BTreeSet<i32>>>;
 pub async fn handle(context: &Context, request: DescribeLogDirsRequest) -> DescribeLogDirsResponse {
     let logs = std::sync::Arc::clone(&context.broker.logs);
     // The file system is asked for its space, and may take its time.
-    match blocking::run(move || Ok(logs.describe())).await {
+    match blocking::ADMINISTRATION.run(move || Ok(logs.describe())).await {
         Ok(dirs) => {
             let asked = asked(request.topics);
             let results = dirs.into_iter().map(|dir| result(dir, &asked));

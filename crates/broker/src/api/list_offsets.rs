@@ -48,7 +48,7 @@ async fn look_up(
         return replica.find_offset(query, isolation);
     }
     // A search reads index and log files, which may be cold.
-    blocking::run(move || replica.find_offset(query, isolation)).await
+    blocking::READS.run(move || replica.find_offset(query, isolation)).await
 }
 
 /// A partition that is asked for twice gets an error instead of two answers.

@@ -97,11 +97,12 @@ impl Partition {
             Some(found) => found,
             None => {
                 let (partition, request) = (Arc::clone(self), *request);
-                blocking::run(move || {
-                    let found = partition.find(&request, upper_bound);
-                    found.map_err(|error| partition.unreadable(&error))
-                })
-                .await?
+                blocking::READS
+                    .run(move || {
+                        let found = partition.find(&request, upper_bound);
+                        found.map_err(|error| partition.unreadable(&error))
+                    })
+                    .await?
             }
         };
         read.aborted = found.aborted;
@@ -149,7 +150,9 @@ impl Partition {
         match error {
             ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             ReadError::Damaged(_) => {
-                tracing::error!(topic = %self.topic, partition = self.index, %error, "damaged data was asked for");
+                if let Some(untold) = self.log.log_dir().damaged_reads.admit(Clock.now_ms()) {
+                    tracing::error!(topic = %self.topic, partition = self.index, %error, untold, "damaged data was asked for");
+                }
                 ErrorCode::CorruptMessage
             }
             ReadError::Storage(_) => {

@@ -26,6 +26,9 @@ use crate::error::ToolError;
 const FETCH_VERSIONS: std::ops::RangeInclusive<i16> = 4..=12;
 /// How long a fetch may wait for data, so that the end of the run is seen.
 const WAIT_MS: i32 = 500;
+/// Kafka's consumer's defaults.
+const PARTITION_BYTES: i32 = 1024 * 1024;
+const FETCH_BYTES: i32 = 50 * 1024 * 1024;
 /// How often a reader that is held to a rate looks whether the run is over.
 const PACE_LOOK: Duration = Duration::from_millis(100);
 
@@ -56,10 +59,10 @@ pub struct Args {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     groups: u32,
     /// The most that one partition may give to an answer.
-    #[arg(long, default_value_t = 1024 * 1024, value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(long, default_value_t = PARTITION_BYTES, value_parser = clap::value_parser!(i32).range(1..))]
     partition_bytes: i32,
     /// The most that an answer may hold.
-    #[arg(long, default_value_t = 50 * 1024 * 1024, value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(long, default_value_t = FETCH_BYTES, value_parser = clap::value_parser!(i32).range(1..))]
     max_bytes: i32,
     /// Check the checksum of every batch.
     #[arg(long)]
@@ -81,13 +84,10 @@ pub fn run(args: &Args) -> Result<(), ToolError> {
         let share = (consumer % args.consumers) as usize;
         for (address, positions) in place.share(share, args.consumers as usize, &starts) {
             let mut fetcher = Fetcher {
-                pipe: Pipe::open(address)?,
-                topic: place.topic.clone(),
-                positions,
                 ends: args.to_end.then(|| ends.clone()),
                 partition_bytes: args.partition_bytes,
                 max_bytes: args.max_bytes,
-                min_bytes: 1,
+                ..Fetcher::open(address, &place.topic, positions)?
             };
             let (run, verify) = (Arc::clone(&run), args.verify);
             workers.push(meter::work(&Arc::clone(&run), move || {
@@ -197,6 +197,23 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
+    /// Connects, and reads from `positions` on as Kafka's consumer does by default.
+    pub fn open(
+        address: &str,
+        topic: &str,
+        positions: BTreeMap<i32, i64>,
+    ) -> Result<Fetcher, ClientError> {
+        Ok(Fetcher {
+            pipe: Pipe::open(address)?,
+            topic: topic.to_owned(),
+            positions,
+            ends: None,
+            partition_bytes: PARTITION_BYTES,
+            max_bytes: FETCH_BYTES,
+            min_bytes: 1,
+        })
+    }
+
     /// Asks for what comes next; `None` if nothing more is wanted.
     pub fn fetch(&mut self) -> Result<Option<FetchResponse>, ClientError> {
         if let Some(ends) = &self.ends {

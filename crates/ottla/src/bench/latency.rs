@@ -15,6 +15,7 @@ use ottla_protocol::messages::ProduceRequest;
 use ottla_records::{MAX_DECOMPRESSED_BYTES, RecordIter};
 use serde::Serialize;
 
+use super::backlog::BacklogArgs;
 use super::consume::{self, Fetcher};
 use super::load::{Shape, sleep_precisely, sleep_until, stamp};
 use super::meter::{self, Latencies, Percentiles, Report, Run, Worker};
@@ -56,15 +57,8 @@ pub struct Args {
     /// Consumers that share the partitions.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=super::CONNECTIONS_MAX))]
     consumers: u32,
-    /// A topic that further consumers read from its beginning meanwhile, over and over.
-    #[arg(long, value_name = "TOPIC")]
-    backlog: Option<String>,
-    /// How many of them there are.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=super::CONNECTIONS_MAX))]
-    backlog_consumers: u32,
-    /// Bytes per second that all of them read together, at most; as fast as they can without it.
-    #[arg(long, value_name = "BYTES_PER_SECOND", requires = "backlog", value_parser = clap::value_parser!(u64).range(1..))]
-    backlog_rate: Option<u64>,
+    #[command(flatten)]
+    backlog: BacklogArgs,
 }
 
 /// What is printed: the produce side, and the way to the consumer.
@@ -90,7 +84,7 @@ pub fn run(args: &Args) -> Result<(), ToolError> {
         epoch: Instant::now(),
     };
     let consumers = consumers(args, &place, &starts, &sides)?;
-    let catch_up = catch_up(args, &sides)?;
+    let catch_up = args.backlog.start(&args.cluster, &sides.backlog)?;
     let senders = senders(args, &place, &sides)?;
     let sent = meter::finish(&sides.produce, "sent", senders);
     sides.all_sent.store(true, Ordering::Relaxed);
@@ -107,10 +101,7 @@ pub fn run(args: &Args) -> Result<(), ToolError> {
         end_to_end_latency_ms: Percentiles::of(&received.scheduled),
         received: consumed.records,
         produce: Report::of("produce", &sides.produce, &sent),
-        catch_up: args
-            .backlog
-            .as_ref()
-            .map(|_| Report::of("consume", &sides.backlog, &caught_up)),
+        catch_up: args.backlog.report(&sides.backlog, &caught_up),
     };
     print(&args.cluster, &answer)
 }
@@ -150,7 +141,7 @@ fn consumers(
     let mut workers = Vec::new();
     for share in 0..args.consumers as usize {
         for (address, positions) in place.share(share, args.consumers as usize, starts) {
-            let fetcher = fetcher(address, &place.topic, positions)?;
+            let fetcher = Fetcher::open(address, &place.topic, positions)?;
             let (run, all_sent, epoch) = (
                 Arc::clone(&sides.consume),
                 Arc::clone(&sides.all_sent),
@@ -163,26 +154,6 @@ fn consumers(
     }
     Ok(workers)
 }
-
-fn fetcher(
-    address: &str,
-    topic: &str,
-    positions: BTreeMap<i32, i64>,
-) -> Result<Fetcher, ClientError> {
-    Ok(Fetcher {
-        pipe: Pipe::open(address)?,
-        topic: topic.to_owned(),
-        positions,
-        ends: None,
-        partition_bytes: PARTITION_BYTES,
-        max_bytes: FETCH_BYTES,
-        min_bytes: 1,
-    })
-}
-
-/// Kafka's consumer's defaults.
-const PARTITION_BYTES: i32 = 1024 * 1024;
-const FETCH_BYTES: i32 = 50 * 1024 * 1024;
 
 /// Reads the tail until nothing comes after everything was sent.
 fn receive(
@@ -232,42 +203,6 @@ fn read_stamps(
         due.extend(record?.value.as_deref().and_then(stamp));
     }
     Ok(())
-}
-
-/// Consumers that read another topic from its beginning until the run is over.
-fn catch_up(args: &Args, sides: &Sides) -> Result<Vec<Worker>, ToolError> {
-    let Some(backlog) = &args.backlog else {
-        return Ok(Vec::new());
-    };
-    let backlog = TopicArgs {
-        topic: backlog.clone(),
-        create: false,
-        partitions: 1,
-        replication_factor: None,
-        config: Vec::new(),
-    };
-    let place = topic::prepare(&args.cluster, &backlog)?;
-    let starts = consume::offsets(&args.cluster, &place, OffsetSpec::Earliest)?;
-    let ends = consume::offsets(&args.cluster, &place, OffsetSpec::Latest)?;
-    let consumers = args.backlog_consumers as usize;
-    let rate = args.backlog_rate.map(|rate| rate as f64 / consumers as f64);
-    let mut workers = Vec::new();
-    for share in 0..consumers {
-        for (leader, positions) in place.share(share, consumers, &starts) {
-            let mut fetcher = fetcher(leader, &place.topic, positions.clone())?;
-            let (run, ends) = (Arc::clone(&sides.backlog), ends.clone());
-            workers.push(meter::work(&sides.backlog, move || {
-                let mut pace = rate.map(|rate| consume::Pace::new(rate, Instant::now()));
-                while !run.is_over() {
-                    fetcher.positions = positions.clone();
-                    fetcher.ends = Some(ends.clone());
-                    consume::drain(&mut fetcher, &run, false, pace.as_mut())?;
-                }
-                Ok(Latencies::new())
-            })?);
-        }
-    }
-    Ok(workers)
 }
 
 fn senders(args: &Args, place: &Place, sides: &Sides) -> Result<Vec<Worker>, ToolError> {

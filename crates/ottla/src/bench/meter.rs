@@ -59,7 +59,11 @@ impl Run {
     }
 
     pub fn is_over(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed) || self.end.is_some_and(|end| Instant::now() >= end)
+        self.is_stopped() || self.end.is_some_and(|end| Instant::now() >= end)
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
 
     /// Whether all records were taken that the run is to have.

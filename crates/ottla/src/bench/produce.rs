@@ -14,20 +14,22 @@ use ottla_protocol::messages::{ProduceRequest, ProduceResponse};
 
 use super::crowd::{self, Member};
 use super::load::{Prepared, Shape, sleep_precisely, sleep_until};
-use super::meter::{self, Latencies, Report, Run};
+use super::meter::{self, Latencies, Report, Run, Worker};
 use super::pipe::{self, Inlet, Outlet, Pipe};
 use super::under_way::{self, Awaited, Sent};
 use super::{Place, ShapeArgs, TimeArgs, TopicArgs, topic};
 use crate::cluster::ClusterArgs;
 use crate::error::ToolError;
 
+/// Half of `max.message.bytes`, so that what surrounds records of ten bytes has room as well.
+const BATCH_BYTES: u32 = 500_000;
 /// Versions of Produce that name topics by name.
 pub const PRODUCE_VERSIONS: std::ops::RangeInclusive<i16> = 3..=12;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  ottla bench produce --create --partitions 10 --bytes 1000000000           
+  ottla bench produce --create --partitions 10 --bytes 1000000000
   ottla bench produce --rate 10000 --seconds 30 --batch-bytes 1024       # latency at a fixed rate
   ottla bench produce --connections 200 --in-flight 1 --record-size 100 --keyed --batch-bytes 100")]
 pub struct Args {
@@ -39,8 +41,15 @@ pub struct Args {
     shape: ShapeArgs,
     #[command(flatten)]
     time: TimeArgs,
-    /// Bytes of the records of one batch.
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    #[command(flatten)]
+    flow: FlowArgs,
+}
+
+/// How requests are sent.
+#[derive(clap::Args)]
+pub struct FlowArgs {
+    /// Bytes of the keys and values of one batch.
+    #[arg(long, default_value_t = BATCH_BYTES, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     batch_bytes: u32,
     /// Batches of one request, each for another partition.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -58,53 +67,79 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<(), ToolError> {
     let place = topic::prepare(&args.cluster, &args.topic)?;
-    let shape = args.shape.shape(&place.topic);
-    let connections = args.connections as usize;
-    let mut prepared = Vec::new();
-    for connection in 0..connections {
-        let address = &place.addresses[connection % place.addresses.len()];
-        let pipe = Pipe::open(address)?;
-        let frames = frames(args, &place, &shape, &pipe, connection)?;
-        prepared.push((pipe, frames));
-    }
-    let record = u64::from(args.shape.record_size);
-    let run = args.time.run(record, false);
-    let in_flight = args.in_flight as usize;
-    let mut workers = Vec::new();
-    let mut in_turn = Vec::new();
-    for (index, (pipe, frames)) in prepared.into_iter().enumerate() {
-        let pace = args.rate.map(|rate| {
-            let per_request = frames.first().map_or(1, |frame| frame.records) as f64;
-            let interval = Duration::from_secs_f64(per_request * connections as f64 / rate);
-            // Connections take turns.
-            let first = interval.mul_f64(index as f64 / connections as f64);
-            Pace {
-                first: Instant::now() + first,
-                interval,
-            }
-        });
-        let sender = Sender {
-            run: Arc::clone(&run),
-            frames,
-            pace,
-            acks: shape.acks,
-        };
-        if sender.pace.is_none() && shape.acks != 0 && in_flight == 1 {
-            in_turn.push(InTurn::new(sender, pipe)?);
-        } else {
-            workers.push(meter::work(&run, move || sender.run(pipe, in_flight))?);
-        }
-    }
-    if !in_turn.is_empty() {
-        workers.push(meter::work(&run, move || InTurn::run(in_turn))?);
-    }
-    let latencies = meter::finish(&run, "produced", workers)?;
+    let senders = Senders::prepare(&args.flow, &args.shape.shape(&place.topic), &place)?;
+    let run = args.time.run(u64::from(args.shape.record_size), false);
+    let latencies = meter::finish(&run, "produced", senders.start(&run)?)?;
     super::print(&args.cluster, &Report::of("produce", &run, &latencies))
+}
+
+/// Connections, each with the requests that it sends in turn.
+pub struct Senders<'a> {
+    flow: &'a FlowArgs,
+    acks: i16,
+    prepared: Vec<(Pipe, Vec<Prepared>)>,
+}
+
+impl<'a> Senders<'a> {
+    /// Connects and makes the requests; nothing is sent yet.
+    pub fn prepare(
+        flow: &'a FlowArgs,
+        shape: &Shape,
+        place: &Place,
+    ) -> Result<Senders<'a>, ClientError> {
+        let mut prepared = Vec::new();
+        for connection in 0..flow.connections as usize {
+            let address = &place.addresses[connection % place.addresses.len()];
+            let pipe = Pipe::open(address)?;
+            let frames = frames(flow, place, shape, &pipe, connection)?;
+            prepared.push((pipe, frames));
+        }
+        Ok(Senders {
+            flow,
+            acks: shape.acks,
+            prepared,
+        })
+    }
+
+    /// Starts to send, until the run is over.
+    pub fn start(self, run: &Arc<Run>) -> Result<Vec<Worker>, ToolError> {
+        let connections = f64::from(self.flow.connections);
+        let in_flight = self.flow.in_flight as usize;
+        let mut workers = Vec::new();
+        let mut in_turn = Vec::new();
+        for (index, (pipe, frames)) in self.prepared.into_iter().enumerate() {
+            let pace = self.flow.rate.map(|rate| {
+                let per_request = frames.first().map_or(1, |frame| frame.records) as f64;
+                let interval = Duration::from_secs_f64(per_request * connections / rate);
+                // Connections take turns.
+                let first = interval.mul_f64(index as f64 / connections);
+                Pace {
+                    first: Instant::now() + first,
+                    interval,
+                }
+            });
+            let sender = Sender {
+                run: Arc::clone(run),
+                frames,
+                pace,
+                acks: self.acks,
+            };
+            if sender.pace.is_none() && self.acks != 0 && in_flight == 1 {
+                in_turn.push(InTurn::new(sender, pipe)?);
+            } else {
+                workers.push(meter::work(run, move || sender.run(pipe, in_flight))?);
+            }
+        }
+        if !in_turn.is_empty() {
+            workers.push(meter::work(run, move || InTurn::run(in_turn))?);
+        }
+        Ok(workers)
+    }
 }
 
 /// The requests that a connection sends in turn.
 fn frames(
-    args: &Args,
+    flow: &FlowArgs,
     place: &Place,
     shape: &Shape,
     pipe: &Pipe,
@@ -113,7 +148,7 @@ fn frames(
     let version = pipe.version::<ProduceRequest>(PRODUCE_VERSIONS)?;
     let address = &place.addresses[connection % place.addresses.len()];
     let led = place.led_by(address);
-    let sharing = args.connections as usize;
+    let sharing = flow.connections as usize;
     // Each connection has partitions of its own while there are enough of them.
     let mut mine: Vec<i32> = led
         .iter()
@@ -125,8 +160,8 @@ fn frames(
     if mine.is_empty() {
         mine.extend(led.get(connection % led.len().max(1)));
     }
-    mine.chunks(args.batches as usize)
-        .map(|partitions| shape.prepare(version, partitions, args.batch_bytes as usize))
+    mine.chunks(flow.batches as usize)
+        .map(|partitions| shape.prepare(version, partitions, flow.batch_bytes as usize))
         .collect()
 }
 

@@ -40,6 +40,28 @@ fn what_is_produced_is_what_was_asked_for_and_what_is_consumed() {
 }
 
 #[test]
+fn those_who_follow_get_all_that_is_sent_while_others_catch_up() {
+    let broker = Broker::start();
+    broker.run_json("bench produce --create --topic old --records 600 --record-size 100");
+    let mixed = broker.run_json(
+        "bench mixed --create --partitions 3 --records 600 --record-size 100 --batch-bytes 1000 --connections 2 \
+         --rate 1000 --consumers 2 --groups 3 --backlog old",
+    );
+    assert_eq!(mixed["command"], "mixed");
+    assert_eq!(count(&mixed["produce"], "records"), 600);
+    assert_eq!(count(&mixed["produce"], "errors"), 0);
+    assert_eq!(count(&mixed["consume"], "records"), 3 * 600);
+    assert!(count(&mixed["catch_up"], "records") >= 600, "{mixed}");
+    assert_eq!(ends(&broker, "bench").iter().sum::<i64>(), 600);
+
+    // What was there before the run is nobody's, and without a rate all of it arrives too.
+    let alone = broker.run_json("bench mixed --bytes 50000 --record-size 100 --batch-bytes 1000");
+    assert_eq!(count(&alone["produce"], "bytes"), 50_000);
+    assert_eq!(count(&alone["consume"], "records"), 500);
+    assert!(alone["catch_up"].is_null(), "{alone}");
+}
+
+#[test]
 fn every_group_gathers_commits_and_leaves() {
     // By default members of the consumer protocol hear of each other every five seconds.
     let broker = Broker::start_with(&[
