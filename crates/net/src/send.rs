@@ -20,7 +20,7 @@ use tokio::io::{AsyncWrite, Interest};
 use tokio::net::TcpStream;
 
 use crate::cold::{ColdRead, ColdReads};
-use crate::give_way::give_way;
+use crate::give_way::{give_core_away, give_way};
 use crate::limits::{FILE_PIECE_BYTES, WRITE_BYTES_PER_POLL, WRITE_SLICES_MAX};
 use crate::service::{FilePart, Part, Reply};
 
@@ -148,9 +148,7 @@ impl Outbox {
         while !self.queue.is_empty() {
             if left == 0 {
                 give_way(cx);
-                // A client at the tail may wait for this very core, and the kernel would let this
-                // thread use up its slice first.
-                std::thread::yield_now();
+                give_core_away();
                 return Poll::Pending;
             }
             if self.cold.is_some() {

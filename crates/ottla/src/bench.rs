@@ -235,6 +235,19 @@ impl Place {
     }
 }
 
+/// How many consumers all groups have together.
+fn consumers_of(consumers: u32, groups: u32) -> Result<u32, ToolError> {
+    let all = u64::from(consumers) * u64::from(groups);
+    match u32::try_from(all) {
+        Ok(all) if i64::from(all) <= CONNECTIONS_MAX => Ok(all),
+        _ => Err(ToolError::Argument {
+            argument: "--consumers times --groups",
+            value: all.to_string(),
+            expected: "at most 5000 connections in one run",
+        }),
+    }
+}
+
 fn print(cluster: &ClusterArgs, report: &meter::Report) -> Result<(), ToolError> {
     match cluster.output {
         Format::Json => print_json(report),

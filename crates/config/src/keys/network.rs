@@ -39,6 +39,6 @@ NETWORK
         "Receive buffer of accepted sockets; -1 leaves it to the operating system.";
     "socket.request.max.bytes": Int = "104857600", AtLeast(1), High, ReadOnly, Supported;
         "Largest request that is read from a socket.";
-    "socket.send.buffer.bytes": Int = "102400", Any, High, ReadOnly, Supported;
-        "Send buffer of accepted sockets; -1 leaves it to the operating system.";
+    "socket.send.buffer.bytes": Int = "1048576", Any, High, ReadOnly, Supported;
+        "Send buffer of accepted sockets, as far as net.core.wmem_max allows; -1 leaves it to the operating system.";
 }

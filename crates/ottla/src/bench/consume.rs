@@ -76,11 +76,12 @@ pub enum From {
 }
 
 pub fn run(args: &Args) -> Result<(), ToolError> {
+    let consumers = super::consumers_of(args.consumers, args.groups)?;
     let place = topic::prepare(&args.cluster, &args.topic)?;
     let (starts, ends) = bounds(args, &place)?;
     let run = args.time.run(1, args.to_end);
     let mut workers = Vec::new();
-    for consumer in 0..args.consumers * args.groups {
+    for consumer in 0..consumers {
         let share = (consumer % args.consumers) as usize;
         for (address, positions) in place.share(share, args.consumers as usize, &starts) {
             let mut fetcher = Fetcher {

@@ -71,6 +71,7 @@ impl Answer {
 }
 
 pub fn run(args: &Args) -> Result<(), ToolError> {
+    let count = super::consumers_of(args.consumers, args.groups)?;
     let place = topic::prepare(&args.cluster, &args.topic)?;
     let senders = Senders::prepare(&args.flow, &args.shape.shape(&place.topic), &place)?;
     let starts = consume::offsets(&args.cluster, &place, OffsetSpec::Latest)?;
@@ -78,7 +79,7 @@ pub fn run(args: &Args) -> Result<(), ToolError> {
     // The others go on until everything was sent, however much that is.
     let (consume, backlog) = (args.time.without_count(), args.time.without_count());
     let all_sent = Arc::new(AtomicBool::new(false));
-    let consumers = consumers(args, &place, &starts, &consume, &all_sent)?;
+    let consumers = consumers(count, args, &place, &starts, &consume, &all_sent)?;
     let catch_up = args.backlog.start(&args.cluster, &backlog)?;
     let sent = meter::finish(&produce, "sent", senders.start(&produce)?);
     all_sent.store(true, Ordering::Relaxed);
@@ -102,6 +103,7 @@ pub fn run(args: &Args) -> Result<(), ToolError> {
 }
 
 fn consumers(
+    count: u32,
     args: &Args,
     place: &Place,
     starts: &BTreeMap<i32, i64>,
@@ -109,7 +111,7 @@ fn consumers(
     all_sent: &Arc<AtomicBool>,
 ) -> Result<Vec<Worker>, ToolError> {
     let mut workers = Vec::new();
-    for consumer in 0..args.consumers * args.groups {
+    for consumer in 0..count {
         let share = (consumer % args.consumers) as usize;
         for (address, positions) in place.share(share, args.consumers as usize, starts) {
             let fetcher = Fetcher::open(address, &place.topic, positions)?;

@@ -144,6 +144,8 @@ fn wrong_usage_and_missing_brokers_have_their_exit_codes() {
     for args in [
         "bench groups --groups 10000 --members 1000",
         "bench partitions --topics 100000 --partitions 100000",
+        "bench consume --consumers 5000 --groups 2",
+        "bench mixed --consumers 11 --groups 500",
         "bench transactions --abort-ratio 2",
         "bench transactions --rate 0",
         "bench groups --seconds 1 --commits 1",

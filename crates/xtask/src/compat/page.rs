@@ -108,6 +108,11 @@ const KAFKA_DEFAULTS: &[(&str, &str, &str)] = &[
         "102400",
         "the system's own sizing takes bulk for a fifth less CPU",
     ),
+    (
+        "socket.send.buffer.bytes",
+        "102400",
+        "a consumer that fell behind catches up on a busy machine too",
+    ),
     ("transaction.state.log.min.isr", "2", "one broker suffices"),
     (
         "transaction.state.log.replication.factor",
