@@ -59,8 +59,8 @@ pub(crate) const ACCEPT_BACKOFF_MAX: Duration = Duration::from_secs(1);
 pub const REQUEST_BYTES_MAX_DEFAULT: usize = 100 * 1024 * 1024;
 pub const QUEUED_BYTES_MAX_DEFAULT: usize = 512 * 1024 * 1024;
 pub const IDLE_MAX_DEFAULT: Duration = Duration::from_secs(600);
-/// Kafka's 100 KiB are written in a tenth of a millisecond, after which the connection waits for a core, and its client
-/// as well; on a busy machine that takes longer than a consumer that has fallen behind can bear.
+/// Kafka's 100 KiB are full at once, and then the connection waits for a core, and its client as well: on a busy machine
+/// a consumer that has fallen behind falls further. ARCHITECTURE.md, "What was tried", has the figures.
 pub const SEND_BUFFER_BYTES_DEFAULT: usize = 1024 * 1024;
 pub const LISTEN_BACKLOG_DEFAULT: u32 = 50;
 
